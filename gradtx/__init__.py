@@ -1,0 +1,39 @@
+"""Gradient transformations for JAX that are data: printable, comparable, portable.
+
+A transformation is a tuple of rules, each written for one array. `chain` concatenates transformations, gradtx's own
+and optax's, and the result is an `optax.GradientTransformationExtraArgs`.
+"""
+
+from importlib.metadata import version as _version
+
+# Namespaces
+from gradtx import schedules as schedules
+
+# Gradient → gradient
+from gradtx.conditioning import add_decayed_weights as add_decayed_weights
+from gradtx.conditioning import clip as clip
+from gradtx.conditioning import clip_by_global_norm as clip_by_global_norm
+
+# What a transformation is
+from gradtx.core import State as State
+from gradtx.core import Transformation as Transformation
+from gradtx.core import apply_gradients as apply_gradients
+from gradtx.core import apply_updates as apply_updates
+from gradtx.core import chain as chain
+from gradtx.core import hyperparams as hyperparams
+from gradtx.core import named as named
+from gradtx.core import set_hyperparams as set_hyperparams
+from gradtx.core import tunable as tunable
+
+# Optimizers and their rules
+from gradtx.techniques import adam as adam
+from gradtx.techniques import adamw as adamw
+from gradtx.techniques import rmsprop as rmsprop
+from gradtx.techniques import scale_by_adam as scale_by_adam
+from gradtx.techniques import scale_by_learning_rate as scale_by_learning_rate
+from gradtx.techniques import scale_by_rms as scale_by_rms
+from gradtx.techniques import scale_by_schedule as scale_by_schedule
+from gradtx.techniques import sgd as sgd
+from gradtx.techniques import trace as trace
+
+__version__ = _version("gradtx")

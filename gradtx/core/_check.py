@@ -1,0 +1,109 @@
+"""Every complaint about a call, raised before any arithmetic: the stage, the place, what was given, what was expected."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradtx.core._rule import TreeStage
+from gradtx.core._state import State
+from gradtx.core._trees import Flat, dtype_of, is_complex, is_trainable
+
+
+def check_params(params: Flat) -> None:
+    """Parameters are numbers and arrays; None, integers and the like are carried along untrained."""
+    if all(p is None or dtype_of(p) is not None for p in params.leaves):
+        return
+    path, bad = next(
+        (w, p) for w, p in zip(params.paths(), params.leaves) if p is not None and dtype_of(p) is None
+    )
+    raise TypeError(
+        f"init: the parameter at {path} is {_summary(bad)}, which has no gradient; give the arrays alone, as with "
+        "eqx.filter(model, eqx.is_inexact_array) or nnx.state(model, nnx.Param)"
+    )
+
+
+def check_call(stages: Mapping[str, Any], state: Any, params: Any, extra: Mapping[str, Any]) -> None:
+    """The state is one of ours, and everything that some stage needs was given under its right name."""
+    if not isinstance(state, State):
+        raise TypeError(f"update: the state must be the one that init returned, got {type(state).__name__}")
+    needs = {need: name for name, stage in reversed(stages.items()) for need in stage.needs if need != "key"}
+    for given in extra:
+        near = difflib.get_close_matches(given, needs, n=1, cutoff=0.7)
+        if near and given not in needs and not any(given in _accepts(stage) for stage in stages.values()):
+            raise TypeError(
+                f"update: no stage takes {given}=; {needs[near[0]]} needs {near[0]}=. Did you mean that?"
+            )
+    for need, name in needs.items():
+        if need == "param" and params is None:
+            raise ValueError(f"{name} needs the parameters: call update(grads, state, params)")
+        if need != "param" and extra.get(need) is None:
+            raise TypeError(
+                f"{name} needs the argument {need}: call update(grads, state, params, {need}=...)"
+            )
+
+
+def from_state(state: State, part: str, name: str) -> Any:
+    """`state.stages[name]` or `state.hyperparams[name]`."""
+    entries = getattr(state, part)
+    if name not in entries:
+        raise ValueError(
+            f"{name}: the state has no entry of that name in its {part}, only {sorted(entries)}; "
+            "it was made by another chain"
+        )
+    return entries[name]
+
+
+def check_structure(stage: str, given: Flat, expected: Flat, reference: str, what: str = "gradients") -> None:
+    """Both trees have the same leaves; their containers' types and metadata may differ."""
+    if given.treedef == expected.treedef:
+        return
+    mine, theirs = given.paths(), expected.paths()
+    if mine == theirs:
+        return
+    missing, surplus = ([p for p in a if p not in set(b)] for a, b in ((theirs, mine), (mine, theirs)))
+    parts = [f"none at {', '.join(missing[:3])}{' …' * (len(missing) > 3)}"] * bool(missing)
+    parts += [f"one too many at {', '.join(surplus[:3])}{' …' * (len(surplus) > 3)}"] * bool(surplus)
+    raise ValueError(
+        f"{stage}: the {what} must have the leaves of the {reference}, but have "
+        f"{' and '.join(parts) or 'them in another order'}"
+    )
+
+
+def check_leaves(
+    stage: str, grads: Flat, expected: Flat, reference: str, what: str = "gradient", kind: bool = True
+) -> None:
+    """Every gradient has the shape and, with `kind`, the kind of `expected`: floating, complex, or none at all."""
+    if all(_fits(g, e, kind) for g, e in zip(grads.leaves, expected.leaves, strict=True)):
+        return
+    bad = (
+        (w, g, e) for w, g, e in zip(grads.paths(), grads.leaves, expected.leaves) if not _fits(g, e, kind)
+    )
+    path, g, e = next(bad)
+    where = f"{stage}: the {what} at {path} is {_summary(g)}, but the {reference} there"
+    if not is_trainable(e):
+        raise TypeError(f"{where} is {_summary(e)} and is not trained; expected None or float0")
+    if not is_trainable(g) or (kind and is_complex(dtype_of(g)) != is_complex(dtype_of(e))):
+        raise TypeError(
+            f"{where} is {_summary(e)}; expected a {'complex' if is_complex(dtype_of(e)) else 'floating'} array"
+        )
+    raise ValueError(f"{where} has shape {tuple(np.shape(e))}; expected the same shape")
+
+
+def _fits(g: Any, e: Any, kind: bool) -> bool:
+    if g is None or dtype_of(g) == jax.dtypes.float0:
+        return True
+    if not (is_trainable(g) and is_trainable(e) and np.shape(g) == np.shape(e)):
+        return False
+    return not kind or is_complex(dtype_of(g)) == is_complex(dtype_of(e))
+
+
+def _accepts(stage: Any) -> frozenset[str]:
+    return stage.accepts() if isinstance(stage, TreeStage) else frozenset()
+
+
+def _summary(leaf: Any) -> str:
+    dtype = dtype_of(leaf)
+    return f"of type {type(leaf).__name__}" if dtype is None else f"{dtype}{list(np.shape(leaf))}"

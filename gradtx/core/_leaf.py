@@ -1,0 +1,99 @@
+"""The compiled pieces that `lift` runs: all rules of a segment on one array, and one rule's measure on all arrays."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core._rounding import Rounding, round_to
+from gradtx.core._rule import At, Rule
+from gradtx.core._trees import wide
+
+Finish = Literal["update"] | Rounding
+"""What the last segment ends in: an update, or the new parameter under a rounding."""
+
+
+@lru_cache(maxsize=None)
+def leaf_function(
+    rules: tuple[tuple[str, Rule], ...], dtype: np.dtype, out: np.dtype | None, finish: Finish | None
+) -> Any:
+    """The named rules for one array: arithmetic in `dtype`; with a `finish`, the result is rounded to `out`.
+
+    Cached, so that leaves of one shape and dtype share one trace. The rules are static: what varies is in `scalars`.
+    """
+
+    def leaf(
+        g: Any, slots: Any, param: Any, grad: Any, scalars: Any, index: Any
+    ) -> tuple[Any, list[dict[str, Any]]]:
+        u, p, grad = (None if x is None else jnp.asarray(x, dtype) for x in (g, param, grad))
+        new = []
+        for i, (name, rule) in enumerate(rules):
+            rule = with_values(rule, scalars["hyper"][i], dtype)
+            measured = as_real(scalars["measured"][i], dtype)
+            key = _leaf_key(rule, name, scalars["step"], index) if "key" in rule.needs else None
+            at = At(scalars["step"], scalars["count"], p, measured, key, scalars["value"], grad)
+            u, kept = rule.update(u, SimpleNamespace(**slots[i]), at)
+            if kept.keys() != slots[i].keys() or u.shape != g.shape:
+                raise TypeError(
+                    f"{name}.update must return an array of shape {g.shape} and the slots {sorted(slots[i])}, "
+                    f"got shape {u.shape} and {sorted(kept)}"
+                )
+            new.append({slot: jnp.asarray(kept[slot], old.dtype) for slot, old in slots[i].items()})
+        if finish == "update":
+            u = jnp.asarray(u, out)
+        elif finish is not None:
+            key = jax.random.fold_in(scalars["key"], index) if finish == "stochastic" else None
+            u = round_to(p + u, out, finish, key)
+        return u, new
+
+    leaf.__name__ = "_then_".join(name for name, _ in rules) or "apply"  # what profiles and jaxprs show
+    return jax.jit(leaf)
+
+
+def measure(
+    rule: Rule,
+    dtypes: tuple[np.dtype, ...],
+    lists: Mapping[str, Sequence[Any] | None],
+    scalars: Mapping[str, Any],
+    hyper: Mapping[str, Any],
+    value_fn: Any = None,
+) -> dict[str, Any]:
+    """What `rule` measures on all gradients, each in its dtype of `dtypes`."""
+    dtype = max(dtypes, key=lambda d: d.itemsize, default=np.dtype(np.float32))
+    wide_lists = {
+        name: None if leaves is None else [jnp.asarray(x, d) for x, d in zip(leaves, dtypes, strict=True)]
+        for name, leaves in lists.items()
+    }
+    grads = wide_lists.pop("grads")
+    return dict(
+        with_values(rule, hyper, dtype).measure(grads, At(**scalars, **wide_lists, value_fn=value_fn))
+    )
+
+
+compiled_measure = partial(jax.jit, static_argnames=("rule", "dtypes"))(measure)
+
+
+def with_values(rule: Rule, hyper: Mapping[str, Any], dtype: np.dtype) -> Rule:
+    return rule.replace(as_real(hyper, dtype)) if hyper else rule
+
+
+def as_real(scalars: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:
+    """Floating scalars in the real dtype that belongs to `dtype`, so that nothing is promoted."""
+    real = wide(dtype, as_complex=False)
+    return {
+        name: jnp.asarray(x, real) if jnp.issubdtype(jnp.result_type(x), jnp.inexact) else x
+        for name, x in scalars.items()
+    }
+
+
+def _leaf_key(rule: Any, name: str, step: Any, index: Any) -> jax.Array:
+    """A key of this stage, this step and this leaf."""
+    key = jax.random.key(rule.key) if isinstance(rule.key, int) else rule.key
+    for number in (zlib.crc32(name.encode()), step, index):
+        key = jax.random.fold_in(key, number)
+    return key

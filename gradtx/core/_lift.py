@@ -1,0 +1,260 @@
+"""The interpreter: runs rules written for one array over trees of parameters.
+
+A chain is cut into segments, each of which starts where a rule must `measure` all gradients first. Within a segment
+every parameter is handled on its own, all rules in one function per parameter, so that the compiler sees a single
+expression. That function is a nested `jax.jit`: parameters of one shape and dtype are traced once.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.shard_alike import shard_alike
+
+from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
+from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
+from gradtx.core._record import Tunable, hyperparameters
+from gradtx.core._rounding import ROUNDINGS
+from gradtx.core._rule import Role, Rule, Scope, Slot, TreeStage
+from gradtx.core._state import State
+from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
+
+_VARIES = "<an argument of each step>"  # stands in a static rule for a hyperparameter that is no constant
+
+
+class Lift:
+    """`init` and `update` for a sequence of named stages."""
+
+    def __init__(self, stages: Mapping[str, Rule | TreeStage]):
+        self.stages = stages
+        self.segments = _segments(stages)
+
+    def init(self, params: Any) -> State:
+        """The state before the first step; slots get the parameters' sharding."""
+        flat = flatten(params)
+        check_params(flat)
+        hyperparams, states = {}, {}
+        for name, stage in self.stages.items():
+            if isinstance(stage, TreeStage):
+                states[name] = stage.init(_widened(flat))
+                continue
+            for field in hyperparameters(type(stage)):
+                if isinstance(value := getattr(stage, field), Tunable):
+                    hyperparams[f"{name}.{field}"] = jnp.asarray(value.value, jnp.float32)
+            if slots := stage.active_slots():
+                states[name] = {slot: _init_slot(name, stage, spec, flat) for slot, spec in slots.items()}
+        return State(jnp.zeros((), jnp.int32), hyperparams, states)
+
+    def update(self, updates: Any, state: State, params: Any = None, **extra_args: Any) -> tuple[Any, State]:
+        """(updates in the gradients' dtypes, state)."""
+        return self.run(updates, state, params, extra_args, "update")
+
+    def run(
+        self,
+        grads: Any,
+        state: State,
+        params: Any,
+        extra: Mapping[str, Any],
+        finish: Finish,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, State]:
+        """One step: (updates, state), or (new parameters, state) where `finish` is a rounding."""
+        check_call(self.stages, state, params, extra)
+        step = _Step(self.stages, grads, state, params, extra)
+        stages = dict(state.stages)
+        for names in self.segments:
+            first = self.stages[names[0]] if names else None
+            if isinstance(first, TreeStage):
+                stages[names[0]] = step.apply_tree(names[0], first)
+                continue
+            rules = [_resolve(name, self.stages[name], state) for name in names]
+            if isinstance(first, Rule) and first.scope is Scope.TREE:
+                rules[0] = step.measure(rules[0])
+            stages |= step.apply(rules, finish if names is self.segments[-1] else None, key)
+        return step.flat.unflatten(step.values), State(step.count, state.hyperparams, stages)
+
+
+class _Resolved(NamedTuple):
+    """A rule at one step: its static part, the hyperparameters that vary, its slots, and what it measured."""
+
+    name: str
+    rule: Rule
+    hyper: Mapping[str, Any]
+    slots: Mapping[str, Flat]
+    scalars: Mapping[str, Any]
+    measured: Mapping[str, Any]
+
+
+class _Step:
+    """The gradients on their way through the chain: `values`, a leaf each. None and float0 leaves pass untouched."""
+
+    def __init__(
+        self, stages: Mapping[str, Any], grads: Any, state: State, params: Any, extra: Mapping[str, Any]
+    ):
+        self.flat = flatten(grads)
+        self.params = None if params is None else flatten(params)
+        self.grad = None if extra.get("grad") is None else flatten(extra["grad"])
+        for tree, what in ((self.params, "parameters"), (self.grad, "argument grad")):
+            if tree is not None:
+                stage = next(iter(stages), "chain")
+                check_structure(stage, self.flat, tree, what)
+                check_leaves(stage, self.flat, tree, what)
+        self.state, self.extra = state, extra
+        self.count = jnp.where(state.step < np.iinfo(np.int32).max, state.step + 1, state.step)
+        self.values = list(self.flat.leaves)
+        self.active = [i for i, g in enumerate(self.values) if is_trainable(g)]
+
+    def dtype(self, i: int, slots: Sequence[Flat] = ()) -> np.dtype:
+        """The dtype of leaf i's arithmetic: its parameter's, in float32 or wider, whatever its gradient's is."""
+        if self.params is not None:
+            return wide(dtype_of(self.params.leaves[i]))
+        g = dtype_of(self.flat.leaves[i])
+        return wide(slots[0].leaves[i].dtype if slots else g, as_complex=is_complex(g))
+
+    def leaves(self, tree: Flat | None, wanted: bool) -> list[Any] | None:
+        return [tree.leaves[i] for i in self.active] if tree is not None and wanted else None
+
+    def measure(self, r: _Resolved) -> _Resolved:
+        """`r` with what its rule measures on the gradients as they are now."""
+        needs = r.rule.needs
+        grads = [self.values[i] for i in self.active]
+        params, grad = self.leaves(self.params, "param" in needs), self.leaves(self.grad, "grad" in needs)
+        lists = {"grads": grads, "param": params, "grad": grad}
+        scalars = {"step": self.state.step, "count": self.count, "measured": dict(r.scalars)}
+        if "value" in needs:
+            scalars["value"] = self.extra["value"]
+        dtypes = tuple(self.dtype(i, list(r.slots.values())) for i in self.active)
+        if "value_fn" in needs:  # any function: nothing to compile once
+            measured = measure(r.rule, dtypes, lists, scalars, r.hyper, self.extra["value_fn"])
+        else:
+            measured = compiled_measure(r.rule, dtypes, lists, scalars, r.hyper)
+        kept = {name: jnp.asarray(measured[name], old.dtype) for name, old in r.scalars.items()}
+        return r._replace(measured=measured, scalars=kept)
+
+    def apply(
+        self, rules: Sequence[_Resolved], finish: Finish | None, key: jax.Array | None
+    ) -> dict[str, Any]:
+        """Runs the rules on every leaf. Gives the new slots of the stages that have some."""
+        for r in rules:
+            for name, slot in r.slots.items():
+                check_structure(r.name, self.flat, slot, f"state's {name}")
+                check_leaves(r.name, self.flat, slot, f"state's {name}", kind=False)
+        needs = frozenset[str]().union(*(r.rule.needs for r in rules))
+        with_param, with_index = (
+            "param" in needs or finish in ROUNDINGS,
+            "key" in needs or finish == "stochastic",
+        )
+        scalars = {
+            "step": self.state.step,
+            "count": self.count,
+            "hyper": [r.hyper for r in rules],
+            "measured": [r.measured for r in rules],
+            "value": self.extra["value"] if "value" in needs else None,
+            "key": key if finish == "stochastic" else None,
+        }
+        static = tuple((r.name, r.rule) for r in rules)
+        slots = [slot for r in rules for slot in r.slots.values()]
+        functions: dict[Any, Any] = {}  # hashing the rules once a dtype, not once a leaf
+        new = [{name: list(slot.leaves) for name, slot in r.slots.items()} for r in rules]
+        for i in self.active:
+            p = self.params.leaves[i] if self.params is not None else None
+            out = dtype_of(self.flat.leaves[i] if finish == "update" else p) if finish else None
+            kind = self.dtype(i, slots), out
+            if kind not in functions:
+                functions[kind] = leaf_function(static, *kind, finish)
+            self.values[i], kept = functions[kind](
+                self.values[i],
+                [{name: slot.leaves[i] for name, slot in r.slots.items()} for r in rules],
+                p if with_param else None,
+                self.grad.leaves[i] if self.grad is not None and "grad" in needs else None,
+                scalars,
+                np.int32(i) if with_index else None,
+            )
+            for stage, values in zip(new, kept, strict=True):
+                for name, value in values.items():
+                    stage[name][i] = value
+        return {
+            r.name: {name: r.slots[name].unflatten(leaves) for name, leaves in stage.items()}
+            | dict(r.scalars)
+            for r, stage in zip(rules, new, strict=True)
+            if stage or r.scalars
+        }
+
+    def apply_tree(self, name: str, stage: TreeStage) -> Any:
+        """Runs a stage on the whole tree, in the dtype of the arithmetic. Gives its new state."""
+        tree: list[Any] = [None] * len(self.values)
+        for i in self.active:
+            tree[i] = jnp.asarray(self.values[i], self.dtype(i))
+        params = None if self.params is None else _widened(self.params)
+        before = from_state(self.state, "stages", name)
+        updates, after = stage.update(self.flat.unflatten(tree), before, params, self.state.step, self.extra)
+        updated = flatten(updates)
+        check_structure(name, updated, self.flat, "gradients", "updates")
+        for i in self.active:
+            self.values[i] = updated.leaves[i]
+        self.active = [i for i in self.active if updated.leaves[i] is not None]
+        return after
+
+
+def _segments(stages: Mapping[str, Rule | TreeStage]) -> list[list[str]]:
+    """The names of the stages, cut before each rule that measures and around each tree stage; the last are rules."""
+    segments: list[list[str]] = [[]]
+    for name, stage in stages.items():
+        if isinstance(stage, TreeStage):
+            segments += [[name], []]
+        elif stage.scope is Scope.TREE:
+            segments.append([name])
+        else:
+            segments[-1].append(name)
+    return [names for names in segments[:-1] if names] + segments[-1:]
+
+
+def _resolve(name: str, rule: Any, state: State) -> _Resolved:
+    """`rule` with its schedules evaluated, its tunables read and its slots found."""
+    hyper = {}
+    for field in hyperparameters(type(rule)):
+        value = getattr(rule, field)
+        if isinstance(value, Tunable):
+            hyper[field] = from_state(state, "hyperparams", f"{name}.{field}")
+        elif callable(value):
+            hyper[field] = jnp.asarray(value(state.step))
+            if hyper[field].shape != ():
+                raise ValueError(
+                    f"{name}: the schedule of {field} must give a scalar, got shape {hyper[field].shape}"
+                )
+        elif isinstance(value, jax.Array):
+            hyper[field] = value
+    active = rule.active_slots()
+    slots = from_state(state, "stages", name) if active else {}
+    scalars = {slot: slots[slot] for slot, spec in active.items() if spec.role is Role.SCALAR}
+    arrays = {slot: flatten(slots[slot]) for slot in active if slot not in scalars}
+    return _Resolved(name, rule.replace(dict.fromkeys(hyper, _VARIES)), hyper, arrays, scalars, {})
+
+
+def _init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
+    fill = getattr(rule, slot.fill) if isinstance(slot.fill, str) else slot.fill
+    fill = fill.value if isinstance(fill, Tunable) else fill
+    if callable(fill):
+        raise TypeError(f"{name}: {slot.fill} is what a slot starts from, so it can be no schedule")
+    if slot.role is Role.SCALAR:
+        return jnp.asarray(fill, slot.dtype)
+    real = False if slot.role is Role.SECOND_MOMENT else None
+    return params.unflatten(
+        [_full_like(p, fill, wide(dtype_of(p), real)) if is_trainable(p) else None for p in params.leaves]
+    )
+
+
+def _full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
+    """`fill` in the shape and with the sharding of `param`."""
+    filled = jnp.full_like(jnp.asarray(param), fill, dtype)
+    # A constant inside `jit` depends on nothing, so the compiler would put all of it on one device.
+    return shard_alike(param, filled)[1] if isinstance(param, jax.core.Tracer) else filled
+
+
+def _widened(params: Flat) -> Any:
+    """What tree stages see: the trained parameters in the dtype of the arithmetic, None for the others."""
+    return params.unflatten(
+        [jnp.asarray(p, wide(dtype_of(p))) if is_trainable(p) else None for p in params.leaves]
+    )

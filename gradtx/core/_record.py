@@ -1,0 +1,189 @@
+"""Techniques and schedules as data: frozen records that check their fields, print as code and compare by value."""
+
+import dataclasses
+import math
+import numbers
+import re
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The range of a numeric field: `low <= value < high`, or `<= high` where `closed`.
+
+    A `hyper` field is a hyperparameter: besides a number it takes a schedule or `tunable(number)`.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    closed: bool = False
+    hyper: bool = True
+
+    def __str__(self) -> str:
+        low = "(-inf" if self.low == -math.inf else f"[{self.low:g}"
+        return f"{low}, {self.high:g}{']' if self.closed else ')'}"
+
+    @property
+    def kinds(self) -> str:
+        return "a number, a schedule or tunable(number)" if self.hyper else "a number"
+
+    def check(self, where: str, value: Any) -> Any:
+        """`value` in its canonical form: a Python number, a scalar JAX array, a schedule or a tunable.
+
+        Concrete numbers are held against the range; a tracer has no value yet, and passes.
+        """
+        if isinstance(value, Tunable) and self.hyper:
+            return Tunable(self.check(where, value.value))
+        if callable(value) and self.hyper:
+            return value
+        if not is_real_scalar(value):
+            raise TypeError(f"{where} must be {self.kinds}, got {_summary(value)}")
+        if isinstance(value, jax.core.Tracer):
+            return value
+        number = float(value)
+        if not (self.low <= number and (number <= self.high if self.closed else number < self.high)):
+            raise ValueError(f"{where} must be in {self}, got {number:g}")
+        if isinstance(value, jax.Array):
+            return value
+        # -0.0 + 0.0 is 0.0: the two compare equal, so one compiled function serves both.
+        return int(value) if isinstance(value, numbers.Integral) and not self.hyper else number + 0.0
+
+
+@dataclass_transform(frozen_default=True)
+class Record:
+    """Base of everything that is data: a subclass becomes a frozen dataclass.
+
+    Fields annotated with an `Interval` are checked when the record is made. Records are equal when their types and
+    fields are (concrete arrays by value, a tracer only to itself), and hash accordingly, so that they serve as static
+    arguments of `jax.jit`.
+    """
+
+    label: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        cls.label = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def __post_init__(self) -> None:
+        for name, (kind, optional) in _field_kinds(type(self)).items():
+            value, where = getattr(self, name), f"{self.label}: {name}"
+            if value is None and optional:
+                continue
+            if isinstance(kind, Interval):
+                object.__setattr__(self, name, kind.check(where, value))
+            elif kind is bool and not isinstance(value, bool):
+                raise TypeError(f"{where} must be True or False, got {_summary(value)}")
+
+    def replace(self, fields: Mapping[str, Any]) -> Self:
+        """A copy with other values in some fields, taken as they are."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, **fields)
+        return new
+
+    def __repr__(self) -> str:
+        arguments = []
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if field.default is dataclasses.MISSING:
+                arguments.append(_code(value))
+            elif not same(value, field.default):
+                arguments.append(f"{field.name}={_code(value)}")
+        return f"{self.label}({', '.join(arguments)})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        theirs = other.__dict__
+        return all(same(value, theirs[name]) for name, value in self.__dict__.items())
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(_hashable(value) for value in self.__dict__.values())))
+
+
+class Tunable(Record):
+    """A hyperparameter that lives in the state, made by `tunable`."""
+
+    value: Any
+
+
+def tunable(value: float | jax.Array) -> Tunable:
+    """A hyperparameter kept in `state.hyperparams` as a float32 scalar, starting at `value`.
+
+    `set_hyperparams` changes it in mid-run without a new compilation.
+
+    >>> import gradtx as gx
+    >>> gx.adam(gx.tunable(1e-3))
+    chain(scale_by_adam(), scale_by_learning_rate(tunable(0.001)))
+    """
+    return Tunable(Interval(hyper=False).check("tunable: value", value))
+
+
+def hyperparameters(record: type[Record]) -> Mapping[str, Interval]:
+    """The hyperparameters among the fields of `record`, with their ranges."""
+    kinds = _field_kinds(record)
+    return {name: kind for name, (kind, _) in kinds.items() if isinstance(kind, Interval) and kind.hyper}
+
+
+def is_real_scalar(value: Any) -> bool:
+    if isinstance(value, bool | np.bool_):
+        return False
+    if isinstance(value, jax.Array | np.ndarray | np.generic):
+        real = jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)
+        return real and value.ndim == 0
+    return isinstance(value, numbers.Real)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality that is never an array: concrete arrays are equal by dtype, shape and values, tracers by identity."""
+    if a is b:
+        return True
+    if type(a) is not type(b) or isinstance(a, jax.core.Tracer):
+        return False
+    if isinstance(a, jax.Array | np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(a, b))
+    return bool(a == b)
+
+
+@cache
+def _field_kinds(record: type[Record]) -> Mapping[str, tuple[Any, bool]]:
+    """Field name → (its `Interval` or plain type, whether None is allowed), read off the annotations."""
+    hints = typing.get_type_hints(record, include_extras=True)
+    return {field.name: _kind(hints[field.name]) for field in dataclasses.fields(record)}  # type: ignore[arg-type]
+
+
+def _kind(hint: Any) -> tuple[Any, bool]:
+    if typing.get_origin(hint) is Annotated:
+        return next((m for m in hint.__metadata__ if isinstance(m, Interval)), hint), False
+    alternatives = typing.get_args(hint)
+    if type(None) in alternatives:
+        rest = [a for a in alternatives if a is not type(None)]
+        return (_kind(rest[0])[0] if len(rest) == 1 else hint), True
+    return hint, False
+
+
+def _summary(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+    return f"{value!r} ({type(value).__name__})"
+
+
+def _code(value: Any) -> str:
+    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer) and value.ndim == 0:
+        return f"jnp.asarray({value.item()!r}, 'dtype={value.dtype}')".replace("'dtype=", "'")
+    if isinstance(value, Callable) and not isinstance(value, Record) and hasattr(value, "__qualname__"):
+        return value.__qualname__
+    return repr(value)
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, jax.core.Tracer):
+        return id(value)
+    return (value.shape, str(value.dtype)) if isinstance(value, jax.Array | np.ndarray) else value

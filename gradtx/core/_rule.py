@@ -1,0 +1,149 @@
+"""What the author of a technique writes: a rule for one array, the slots it keeps and what it needs to know."""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+import jax
+import numpy as np
+
+from gradtx.core._record import Interval, Record, Tunable
+
+Schedule: TypeAlias = Callable[[Any], Any]
+Hyper: TypeAlias = float | jax.Array | Schedule | Tunable
+"""A hyperparameter as the user gives it: a number, a schedule `step -> value`, or `tunable(number)`."""
+
+# A hyperparameter as a rule declares it. Inside `update` it is always a plain value, hence Any for the type checker.
+LearningRate: TypeAlias = Annotated[Any, Interval(0.0)]
+"""Step size η ≥ 0, finite."""
+Decay: TypeAlias = Annotated[Any, Interval(0.0, 1.0)]
+"""Decay rate of an average, in [0, 1)."""
+NonNegative: TypeAlias = Annotated[Any, Interval(0.0)]
+"""A finite number ≥ 0."""
+Bound: TypeAlias = Annotated[Any, Interval(0.0, float("inf"), closed=True)]
+"""A bound ≥ 0; infinity means no bound."""
+Real: TypeAlias = Annotated[Any, Interval()]
+"""Any finite number."""
+
+
+class Role(enum.Enum):
+    """What a slot is for: what sharding, storage codecs, `describe` and other frameworks' state keys go by."""
+
+    FIRST_MOMENT = "first moment"
+    SECOND_MOMENT = "second moment"
+    PREVIOUS_GRADIENT = "previous gradient"
+    STEP_SIZE = "step size"
+    ANCHOR = "anchor point"
+    SCALAR = "scalar"
+
+
+class Scope(enum.Enum):
+    """How much of the tree a rule's `update` must see at once."""
+
+    ELEMENT = "element"
+    LEAF = "leaf"
+    TREE = "tree"
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """An array that a rule keeps between steps, shaped like the parameter (role SCALAR: one scalar per stage).
+
+    Args:
+        role: What it is for. A SECOND_MOMENT of a complex parameter is real.
+        fill: Its value before the first step, or the name of the field that holds it.
+        when: Name of a field; the slot exists only where that field is neither None, False nor zero.
+        dtype: For a SCALAR: its dtype. Other slots are `promote_types(parameter dtype, float32)`.
+    """
+
+    role: Role
+    fill: float | str = 0.0
+    when: str | None = None
+    dtype: Any = np.float32
+
+
+@dataclasses.dataclass(frozen=True)
+class At:
+    """What a rule may know at this step.
+
+    Attributes:
+        step: Updates done before this one, int32: what schedules see.
+        count: `step + 1`, int32: the t of the papers.
+        param: The parameter, in the dtype of the arithmetic. Only where the rule `needs` "param".
+        measured: The scalars that `measure` returned; during `measure`, the SCALAR slots of the last step.
+        key: A PRNG key of this parameter and this step. Only where the rule `needs` "key".
+        value, grad, value_fn: Extra arguments of `update`, where the rule `needs` them; `grad` is this parameter's,
+            `value_fn` is for `measure` alone. In `measure`, `param` and `grad` are lists, one entry per gradient.
+    """
+
+    step: jax.Array
+    count: jax.Array
+    param: Any = None
+    measured: Mapping[str, jax.Array] = dataclasses.field(default_factory=dict)
+    key: Any = None
+    value: Any = None
+    grad: Any = None
+    value_fn: Any = None
+
+
+class Rule(Record):
+    """A technique for one array. Subclasses declare hyperparameters as fields, and:
+
+    slots: name → `Slot`, what is kept per parameter.
+    scope: ELEMENT (each element on its own), LEAF (the whole array), TREE (`measure` sees all arrays first).
+    needs: of "param", "key", and the extra arguments "value", "grad", "value_fn". A rule that needs "key" has a
+        field `key`: an integer seed or a PRNG key.
+    """
+
+    slots: ClassVar[Mapping[str, Slot]] = {}
+    scope: ClassVar[Scope] = Scope.ELEMENT
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        unknown = cls.needs - {"param", "key", "value", "grad", "value_fn"}
+        if unknown:
+            raise TypeError(f"{cls.__name__}.needs has unknown entries {sorted(unknown)}")
+        if (cls.measure is not Rule.measure) != (cls.scope is Scope.TREE):
+            raise TypeError(f"{cls.__name__}: a rule has scope TREE exactly if it has a measure")
+
+    def measure(self, grads: Sequence[jax.Array], at: At) -> Mapping[str, Any]:
+        """Scalars over all gradients, which `update` finds in `at.measured`; those named like a SCALAR slot are kept."""
+        raise NotImplementedError
+
+    def update(self, g: jax.Array, slot: Any, at: At) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+        """(update, new slots) for one array: g and the slots `slot.name` come in one dtype of at least float32."""
+        raise NotImplementedError
+
+    def active_slots(self) -> Mapping[str, Slot]:
+        """The slots that exist under this rule's fields."""
+        return {
+            name: slot
+            for name, slot in self.slots.items()
+            if slot.when is None or _is_on(getattr(self, slot.when))
+        }
+
+
+class TreeStage(Record):
+    """A stage that works on whole trees: a wrapper around another transformation, or a foreign one."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def init(self, params: Any) -> Any:
+        """The stage's state: any tree."""
+        raise NotImplementedError
+
+    def accepts(self) -> frozenset[str]:
+        """Extra arguments that the stage may take although it does not need them."""
+        return frozenset()
+
+    def update(
+        self, updates: Any, state: Any, params: Any, step: jax.Array, extra: Mapping[str, Any]
+    ) -> tuple[Any, Any]:
+        """(updates, state): trees in the dtype of the arithmetic, None where there is nothing to train."""
+        raise NotImplementedError
+
+
+def _is_on(value: Any) -> bool:
+    return value is not None and not (isinstance(value, bool | int | float) and not value)

@@ -1,0 +1,19 @@
+"""The state of a chain."""
+
+from typing import Any, NamedTuple
+
+import jax
+
+
+class State(NamedTuple):
+    """What a transformation remembers: one counter, its tunable hyperparameters, and its stages' slots by name.
+
+    Attributes:
+        step: Updates done so far, int32, saturating at 2³¹ - 1.
+        hyperparams: The tunable hyperparameters, float32 scalars, by "stage.field".
+        stages: Stage name → slot name → a tree like the parameters (or a scalar). Stages without slots are absent.
+    """
+
+    step: jax.Array
+    hyperparams: dict[str, jax.Array]
+    stages: dict[str, Any]

@@ -1,0 +1,51 @@
+"""Trees whose None leaves stay in place, and the dtypes of the arithmetic."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Flat(NamedTuple):
+    """A flattened tree; None is a leaf."""
+
+    leaves: list[Any]
+    treedef: Any
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        return jax.tree.unflatten(self.treedef, leaves)
+
+    def paths(self) -> list[str]:
+        numbered = jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))  # None would be no leaf
+        return [jax.tree_util.keystr(path) or "the root" for path, _ in jax.tree.leaves_with_path(numbered)]
+
+
+def flatten(tree: Any) -> Flat:
+    return Flat(*jax.tree.flatten(tree, is_leaf=lambda x: x is None))
+
+
+def dtype_of(leaf: Any) -> Any:
+    """The dtype of an array or a number, None for anything else (a function, a string, None)."""
+    if hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
+        return leaf.dtype
+    return jnp.result_type(leaf) if isinstance(leaf, int | float | complex) else None
+
+
+def is_trainable(leaf: Any) -> bool:
+    """Whether gradients with respect to `leaf` exist: it is floating or complex."""
+    dtype = dtype_of(leaf)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
+
+
+def is_complex(dtype: Any) -> bool:
+    return bool(jnp.issubdtype(dtype, jnp.complexfloating))
+
+
+def wide(dtype: Any, as_complex: bool | None = None) -> np.dtype:
+    """The dtype of the arithmetic: `dtype` or float32, whichever is wider; complex or real where that is asked for."""
+    double = dtype in (np.float64, np.complex128)
+    if is_complex(dtype) if as_complex is None else as_complex:
+        return np.dtype(np.complex128 if double else np.complex64)
+    return np.dtype(np.float64 if double else np.float32)

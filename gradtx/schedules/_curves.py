@@ -1,0 +1,168 @@
+"""Curves: a value as a closed formula of the step."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, power, progress, since
+
+
+class constant(Schedule):  # noqa: N801, a schedule prints as the call that makes it
+    """η(t) = η₀.
+
+    >>> import gradtx as gx
+    >>> gx.schedules.constant(0.1)(7)
+    Array(0.1, dtype=float32)
+    """
+
+    value: Number
+
+    def __call__(self, step: Any) -> jax.Array:
+        return jnp.broadcast_to(as_float(self.value), jnp.shape(step))
+
+
+class linear(Schedule):
+    """η(t) = η₀ + (η₁ - η₀)·min(max(t - t₀, 0) / T, 1).
+
+    Args:
+        init_value: η₀.
+        end_value: η₁.
+        transition_steps: T ≥ 0; 0 is at the end at once.
+        transition_begin: t₀ ≥ 0.
+
+    The same as `optax.linear_schedule`.
+
+    >>> import gradtx as gx
+    >>> gx.schedules.linear(1.0, 0.0, 4)(1)
+    Array(0.75, dtype=float32)
+    """
+
+    init_value: Number
+    end_value: Number
+    transition_steps: Steps
+    transition_begin: Steps = 0
+
+    def __call__(self, step: Any) -> jax.Array:
+        done, left = progress(step, self.transition_begin, self.transition_steps)
+        return self.init_value * left + self.end_value * done
+
+
+class exponential_decay(Schedule):
+    """η(t) = η₀·r^((t - t₀) / T) from t₀ on; with `staircase` the exponent is rounded down.
+
+    Args:
+        init_value: η₀.
+        transition_steps: T > 0.
+        decay_rate: r > 0, the factor per T steps.
+        transition_begin: t₀ ≥ 0.
+        staircase: Decay at every T-th step only.
+        end_value: A bound that η does not cross: from below where r < 1, from above where r > 1.
+
+    The same as `optax.exponential_decay` and Keras's `ExponentialDecay`; with `staircase` as PyTorch's `StepLR`.
+
+    >>> import gradtx as gx
+    >>> gx.schedules.exponential_decay(1.0, 10, 0.5)(20)
+    Array(0.25, dtype=float32)
+    """
+
+    init_value: Number
+    transition_steps: Positive
+    decay_rate: Positive
+    transition_begin: Steps = 0
+    staircase: bool = False
+    end_value: Number | None = None
+
+    def __call__(self, step: Any) -> jax.Array:
+        steps = since(step, self.transition_begin)
+        if self.staircase:
+            value = self.init_value * power(
+                self.decay_rate, steps // jnp.asarray(self.transition_steps, steps.dtype)
+            )
+        else:
+            value = self.init_value * power(self.decay_rate, steps, self.transition_steps)
+        if self.end_value is None:
+            return value
+        end = as_float(self.end_value)
+        return jnp.where(as_float(self.decay_rate) < 1, jnp.maximum(value, end), jnp.minimum(value, end))
+
+
+class cosine_decay(Schedule):
+    """η(t) = η₀·((1 - α)·((1 + cos(π·min(t, T) / T)) / 2)ᵖ + α).
+
+    Args:
+        init_value: η₀.
+        decay_steps: T > 0.
+        alpha: α, the final value as a fraction of η₀.
+        exponent: p > 0.
+
+    Source: Loshchilov & Hutter 2017, arXiv:1608.03983. The same as `optax.cosine_decay_schedule` and Keras's
+    `CosineDecay`. PyTorch's `CosineAnnealingLR` rises again after T, and its minimum is absolute.
+
+    >>> import gradtx as gx
+    >>> gx.schedules.cosine_decay(1.0, 100)(50)
+    Array(0.5, dtype=float32)
+    """
+
+    init_value: Number
+    decay_steps: Positive
+    alpha: Number = 0.0
+    exponent: Positive = 1.0
+
+    def __call__(self, step: Any) -> jax.Array:
+        return self.init_value * (
+            (1 - self.alpha) * _half_cosine(step, 0, self.decay_steps, self.exponent) + self.alpha
+        )
+
+
+class warmup_cosine(Schedule):
+    """Linear from η₀ to η₁ over W steps, then cosine decay from η₁ to η₂ until step T.
+
+    η(t) = η₀ + (η₁ - η₀)·t / W for t < W, else η₂ + (η₁ - η₂)·((1 + cos(π·min(t - W, T - W) / (T - W))) / 2)ᵖ.
+
+    Args:
+        init_value: η₀.
+        peak_value: η₁.
+        warmup_steps: W ≥ 0.
+        decay_steps: T ≥ W, the length of the whole schedule, warm-up included. Keras's `decay_steps` excludes it.
+        end_value: η₂.
+        exponent: p > 0.
+
+    Raises:
+        ValueError: the warm-up is longer than the schedule.
+
+    The same as `optax.warmup_cosine_decay_schedule`.
+
+    >>> import gradtx as gx
+    >>> s = gx.schedules.warmup_cosine(0.0, 1.0, 10, 110)
+    >>> s(5), s(10), s(60)
+    (Array(0.5, dtype=float32), Array(1., dtype=float32), Array(0.5, dtype=float32))
+    """
+
+    init_value: Number
+    peak_value: Number
+    warmup_steps: Steps
+    decay_steps: Steps
+    end_value: Number = 0.0
+    exponent: Positive = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        steps = self.warmup_steps, self.decay_steps
+        if not any(isinstance(n, jax.Array) for n in steps) and steps[0] > steps[1]:
+            raise ValueError(
+                f"{self.label}: warmup_steps must be at most decay_steps, got {steps[0]} and {steps[1]}"
+            )
+
+    def __call__(self, step: Any) -> jax.Array:
+        done, left = progress(step, 0, self.warmup_steps)
+        warm = self.init_value * left + self.peak_value * done
+        c = _half_cosine(step, self.warmup_steps, self.decay_steps - self.warmup_steps, self.exponent)
+        return jnp.where(done < 1, warm, self.peak_value * c + self.end_value * (1 - c))
+
+
+def _half_cosine(step: Any, begin: Any, length: Any, exponent: Any) -> jax.Array:
+    """((1 + cos(π·done)) / 2)ᵖ, as sin²(π/2·left), which does not cancel near the end."""
+    _, left = progress(step, begin, length)
+    wave = jnp.square(jnp.sin(jnp.pi / 2 * left))
+    return wave if isinstance(exponent, float) and exponent == 1 else wave**exponent
