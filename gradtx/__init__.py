@@ -25,6 +25,9 @@ from gradtx.core import named as named
 from gradtx.core import set_hyperparams as set_hyperparams
 from gradtx.core import tunable as tunable
 
+# Looking inside
+from gradtx.inspection import describe as describe
+
 # Optimizers and their rules
 from gradtx.techniques import adam as adam
 from gradtx.techniques import adamw as adamw

@@ -1,6 +1,7 @@
 """Clipping of gradients."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -65,11 +66,32 @@ clip_by_global_norm = as_transformation(ClipByGlobalNorm)
 
 
 def global_norm(arrays: Sequence[jax.Array]) -> jax.Array:
-    """√Σ|g|² over all elements of all arrays."""
-    total = sum((_sum_abs_sq(x) for x in arrays), jnp.zeros(()))
-    return jnp.sqrt(total)
+    """√Σ|g|² over all elements of all arrays, where their squares may overflow or underflow."""
+    if not arrays:
+        return jnp.zeros(())
+    total = _sum(map(_sum_abs_sq, arrays))
+
+    def rescaled() -> jax.Array:
+        largest = functools.reduce(jnp.maximum, map(_max_abs, arrays))
+        scale = jnp.where(jnp.isfinite(largest) & (largest > 0), largest, 1)
+        return scale * jnp.sqrt(_sum(_sum_abs_sq(x, scale) for x in arrays))
+
+    # Below `tiny` the squares have lost digits. The second pass over the arrays is taken only where it is needed.
+    limits = jnp.finfo(total.dtype)
+    in_range = (total > limits.tiny / limits.eps**2) & (total < limits.max)
+    return jax.lax.cond(in_range, lambda: jnp.sqrt(total), rescaled)
 
 
-@jax.jit  # one trace for all leaves of a shape
-def _sum_abs_sq(x: jax.Array) -> jax.Array:
+def _sum(scalars: Iterable[jax.Array]) -> jax.Array:
+    return functools.reduce(jnp.add, scalars)
+
+
+@jax.jit  # nested, so that leaves of one shape share a trace
+def _sum_abs_sq(x: jax.Array, scale: jax.Array | None = None) -> jax.Array:
+    x = x if scale is None else x / scale
     return jnp.sum(x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x)
+
+
+@jax.jit
+def _max_abs(x: jax.Array) -> jax.Array:
+    return jnp.max(jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)), initial=0)

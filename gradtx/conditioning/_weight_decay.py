@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from gradtx.core import NonNegative, Rule, as_transformation
+from gradtx.core import NonNegative, Rule, as_transformation, times_plus
 
 
 class AddDecayedWeights(Rule):
@@ -29,7 +29,7 @@ class AddDecayedWeights(Rule):
     needs = frozenset({"param"})
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return g + self.weight_decay * at.param, {}
+        return times_plus(self.weight_decay, at.param, g), {}
 
 
 add_decayed_weights = as_transformation(AddDecayedWeights)

@@ -1,4 +1,4 @@
-"""Every complaint about a call, raised before any arithmetic: the stage, the place, what was given, what was expected."""
+"""Every complaint about a call, raised before any arithmetic: the stage, the place, what was given and expected."""
 
 import difflib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def check_params(params: Flat) -> None:
     if all(p is None or dtype_of(p) is not None for p in params.leaves):
         return
     path, bad = next(
-        (w, p) for w, p in zip(params.paths(), params.leaves) if p is not None and dtype_of(p) is None
+        (w, p) for w, p in zip(params.paths(), params.leaves, strict=True) if p is not None and dtype_of(p) is None
     )
     raise TypeError(
         f"init: the parameter at {path} is {_summary(bad)}, which has no gradient; give the arrays alone, as with "
@@ -29,20 +29,18 @@ def check_call(stages: Mapping[str, Any], state: Any, params: Any, extra: Mappin
     """The state is one of ours, and everything that some stage needs was given under its right name."""
     if not isinstance(state, State):
         raise TypeError(f"update: the state must be the one that init returned, got {type(state).__name__}")
-    needs = {need: name for name, stage in reversed(stages.items()) for need in stage.needs if need != "key"}
+    needs: dict[str, str] = {}
+    for name, stage in stages.items():
+        needs = dict.fromkeys(sorted(stage.needs - {"key"}), name) | needs
     for given in extra:
         near = difflib.get_close_matches(given, needs, n=1, cutoff=0.7)
         if near and given not in needs and not any(given in _accepts(stage) for stage in stages.values()):
-            raise TypeError(
-                f"update: no stage takes {given}=; {needs[near[0]]} needs {near[0]}=. Did you mean that?"
-            )
+            raise TypeError(f"update: no stage takes {given}=; {needs[near[0]]} needs {near[0]}=. Did you mean that?")
     for need, name in needs.items():
         if need == "param" and params is None:
             raise ValueError(f"{name} needs the parameters: call update(grads, state, params)")
         if need != "param" and extra.get(need) is None:
-            raise TypeError(
-                f"{name} needs the argument {need}: call update(grads, state, params, {need}=...)"
-            )
+            raise TypeError(f"{name} needs the argument {need}: call update(grads, state, params, {need}=...)")
 
 
 def from_state(state: State, part: str, name: str) -> Any:
@@ -79,7 +77,7 @@ def check_leaves(
     if all(_fits(g, e, kind) for g, e in zip(grads.leaves, expected.leaves, strict=True)):
         return
     bad = (
-        (w, g, e) for w, g, e in zip(grads.paths(), grads.leaves, expected.leaves) if not _fits(g, e, kind)
+        (w, g, e) for w, g, e in zip(grads.paths(), grads.leaves, expected.leaves, strict=True) if not _fits(g, e, kind)
     )
     path, g, e = next(bad)
     where = f"{stage}: the {what} at {path} is {_summary(g)}, but the {reference} there"

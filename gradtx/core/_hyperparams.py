@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from gradtx.core._check import from_state
-from gradtx.core._record import Tunable, hyperparameters, is_real_scalar
+from gradtx.core._record import Tunable, hyperparameters
 from gradtx.core._state import State
 from gradtx.core._transformation import Transformation
 
@@ -48,9 +49,7 @@ def set_hyperparams(state: Any, **values: Any) -> Any:
     {'scale_by_learning_rate.learning_rate': Array(0.01, dtype=float32)}
     """
     leaves, treedef = jax.tree.flatten(state, is_leaf=lambda x: isinstance(x, State))
-    owners = [
-        (i, full) for i, leaf in enumerate(leaves) if isinstance(leaf, State) for full in leaf.hyperparams
-    ]
+    owners = [(i, full) for i, leaf in enumerate(leaves) if isinstance(leaf, State) for full in leaf.hyperparams]
     for name, value in values.items():
         found = [(i, full) for i, full in owners if name in (full, full.rpartition(".")[2])]
         if len(found) != 1:
@@ -67,10 +66,8 @@ def _like(old: Any, name: str, value: Any) -> jax.Array:
     except (TypeError, ValueError):
         raise TypeError(f"set_hyperparams: {name} must be a number, got {value!r}") from None
     if new.shape != old.shape:
-        raise ValueError(
-            f"set_hyperparams: {name} must have the shape {old.shape} of its old value, got {new.shape}"
-        )
-    if not isinstance(new, jax.core.Tracer) and bool(jnp.isnan(new).any()):
+        raise ValueError(f"set_hyperparams: {name} must have the shape {old.shape} of its old value, got {new.shape}")
+    if not isinstance(new, Tracer) and bool(jnp.isnan(new).any()):
         raise ValueError(f"set_hyperparams: {name} must be a number, got nan")
     return new
 
@@ -81,7 +78,7 @@ def _complaint(name: str, found: list[str], known: list[str]) -> str:
     if not known:
         return f"set_hyperparams: no {name}: nothing is tunable in this state; make it so with gx.tunable(number)"
     short = {full.rpartition(".")[2] for full in known} | set(known)
-    near = difflib.get_close_matches(name, sorted(short), n=3)
+    near = difflib.get_close_matches(name, sorted(short), n=3, cutoff=0.5)
     return f"set_hyperparams: no tunable {name}; " + (
         f"did you mean {' or '.join(near)}?" if near else f"tunable: {', '.join(known)}"
     )

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ Finish = Literal["update"] | Rounding
 """What the last segment ends in: an update, or the new parameter under a rounding."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def leaf_function(
     rules: tuple[tuple[str, Rule], ...], dtype: np.dtype, out: np.dtype | None, finish: Finish | None
 ) -> Any:
@@ -27,17 +27,18 @@ def leaf_function(
     Cached, so that leaves of one shape and dtype share one trace. The rules are static: what varies is in `scalars`.
     """
 
-    def leaf(
-        g: Any, slots: Any, param: Any, grad: Any, scalars: Any, index: Any
-    ) -> tuple[Any, list[dict[str, Any]]]:
-        u, p, grad = (None if x is None else jnp.asarray(x, dtype) for x in (g, param, grad))
+    def leaf(g: Any, slots: Any, param: Any, grad: Any, scalars: Any, index: Any) -> tuple[Any, list[dict[str, Any]]]:
+        u: Any = jnp.asarray(g, dtype)
+        p, grad = (None if x is None else jnp.asarray(x, dtype) for x in (param, grad))
         new = []
         for i, (name, rule) in enumerate(rules):
             rule = with_values(rule, scalars["hyper"][i], dtype)
             measured = as_real(scalars["measured"][i], dtype)
             key = _leaf_key(rule, name, scalars["step"], index) if "key" in rule.needs else None
             at = At(scalars["step"], scalars["count"], p, measured, key, scalars["value"], grad)
-            u, kept = rule.update(u, SimpleNamespace(**slots[i]), at)
+            # A complex gradient meets its real second moment; all else is of one dtype already.
+            with jax.numpy_dtype_promotion("standard"):
+                u, kept = rule.update(u, SimpleNamespace(**slots[i]), at)
             if kept.keys() != slots[i].keys() or u.shape != g.shape:
                 raise TypeError(
                     f"{name}.update must return an array of shape {g.shape} and the slots {sorted(slots[i])}, "
@@ -48,7 +49,7 @@ def leaf_function(
             u = jnp.asarray(u, out)
         elif finish is not None:
             key = jax.random.fold_in(scalars["key"], index) if finish == "stochastic" else None
-            u = round_to(p + u, out, finish, key)
+            u = round_to(u + p, out, finish, key)
         return u, new
 
     leaf.__name__ = "_then_".join(name for name, _ in rules) or "apply"  # what profiles and jaxprs show
@@ -65,14 +66,12 @@ def measure(
 ) -> dict[str, Any]:
     """What `rule` measures on all gradients, each in its dtype of `dtypes`."""
     dtype = max(dtypes, key=lambda d: d.itemsize, default=np.dtype(np.float32))
-    wide_lists = {
+    wide_lists: dict[str, Any] = {
         name: None if leaves is None else [jnp.asarray(x, d) for x, d in zip(leaves, dtypes, strict=True)]
         for name, leaves in lists.items()
     }
     grads = wide_lists.pop("grads")
-    return dict(
-        with_values(rule, hyper, dtype).measure(grads, At(**scalars, **wide_lists, value_fn=value_fn))
-    )
+    return dict(with_values(rule, hyper, dtype).measure(grads, At(**scalars, **wide_lists, value_fn=value_fn)))
 
 
 compiled_measure = partial(jax.jit, static_argnames=("rule", "dtypes"))(measure)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.experimental.shard_alike import shard_alike
 
 from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
@@ -90,9 +91,7 @@ class _Resolved(NamedTuple):
 class _Step:
     """The gradients on their way through the chain: `values`, a leaf each. None and float0 leaves pass untouched."""
 
-    def __init__(
-        self, stages: Mapping[str, Any], grads: Any, state: State, params: Any, extra: Mapping[str, Any]
-    ):
+    def __init__(self, stages: Mapping[str, Any], grads: Any, state: State, params: Any, extra: Mapping[str, Any]):
         self.flat = flatten(grads)
         self.params = None if params is None else flatten(params)
         self.grad = None if extra.get("grad") is None else flatten(extra["grad"])
@@ -133,9 +132,7 @@ class _Step:
         kept = {name: jnp.asarray(measured[name], old.dtype) for name, old in r.scalars.items()}
         return r._replace(measured=measured, scalars=kept)
 
-    def apply(
-        self, rules: Sequence[_Resolved], finish: Finish | None, key: jax.Array | None
-    ) -> dict[str, Any]:
+    def apply(self, rules: Sequence[_Resolved], finish: Finish | None, key: jax.Array | None) -> dict[str, Any]:
         """Runs the rules on every leaf. Gives the new slots of the stages that have some."""
         for r in rules:
             for name, slot in r.slots.items():
@@ -176,8 +173,7 @@ class _Step:
                 for name, value in values.items():
                     stage[name][i] = value
         return {
-            r.name: {name: r.slots[name].unflatten(leaves) for name, leaves in stage.items()}
-            | dict(r.scalars)
+            r.name: {name: r.slots[name].unflatten(leaves) for name, leaves in stage.items()} | dict(r.scalars)
             for r, stage in zip(rules, new, strict=True)
             if stage or r.scalars
         }
@@ -221,9 +217,7 @@ def _resolve(name: str, rule: Any, state: State) -> _Resolved:
         elif callable(value):
             hyper[field] = jnp.asarray(value(state.step))
             if hyper[field].shape != ():
-                raise ValueError(
-                    f"{name}: the schedule of {field} must give a scalar, got shape {hyper[field].shape}"
-                )
+                raise ValueError(f"{name}: the schedule of {field} must give a scalar, got shape {hyper[field].shape}")
         elif isinstance(value, jax.Array):
             hyper[field] = value
     active = rule.active_slots()
@@ -250,11 +244,9 @@ def _full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
     """`fill` in the shape and with the sharding of `param`."""
     filled = jnp.full_like(jnp.asarray(param), fill, dtype)
     # A constant inside `jit` depends on nothing, so the compiler would put all of it on one device.
-    return shard_alike(param, filled)[1] if isinstance(param, jax.core.Tracer) else filled
+    return shard_alike(param, filled)[1] if isinstance(param, Tracer) else filled
 
 
 def _widened(params: Flat) -> Any:
     """What tree stages see: the trained parameters in the dtype of the arithmetic, None for the others."""
-    return params.unflatten(
-        [jnp.asarray(p, wide(dtype_of(p))) if is_trainable(p) else None for p in params.leaves]
-    )
+    return params.unflatten([jnp.asarray(p, wide(dtype_of(p))) if is_trainable(p) else None for p in params.leaves])

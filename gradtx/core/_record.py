@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Self, dataclass_transform
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Interval:
             return value
         if not is_real_scalar(value):
             raise TypeError(f"{where} must be {self.kinds}, got {_summary(value)}")
-        if isinstance(value, jax.core.Tracer):
+        if isinstance(value, Tracer):
             return value
-        number = float(value)
+        number = float(value)  # type: ignore[arg-type]
         if not (self.low <= number and (number <= self.high if self.closed else number < self.high)):
             raise ValueError(f"{where} must be in {self}, got {number:g}")
         if isinstance(value, jax.Array):
@@ -133,6 +134,7 @@ def hyperparameters(record: type[Record]) -> Mapping[str, Interval]:
 
 
 def is_real_scalar(value: Any) -> bool:
+    """Whether `value` is a number: a Python, NumPy or JAX scalar, real and not a bool, concrete or traced."""
     if isinstance(value, bool | np.bool_):
         return False
     if isinstance(value, jax.Array | np.ndarray | np.generic):
@@ -145,7 +147,7 @@ def same(a: Any, b: Any) -> bool:
     """Equality that is never an array: concrete arrays are equal by dtype, shape and values, tracers by identity."""
     if a is b:
         return True
-    if type(a) is not type(b) or isinstance(a, jax.core.Tracer):
+    if type(a) is not type(b) or isinstance(a, Tracer):
         return False
     if isinstance(a, jax.Array | np.ndarray):
         return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(a, b))
@@ -176,7 +178,7 @@ def _summary(value: Any) -> str:
 
 
 def _code(value: Any) -> str:
-    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer) and value.ndim == 0:
+    if isinstance(value, jax.Array) and not isinstance(value, Tracer) and value.ndim == 0:
         return f"jnp.asarray({value.item()!r}, 'dtype={value.dtype}')".replace("'dtype=", "'")
     if isinstance(value, Callable) and not isinstance(value, Record) and hasattr(value, "__qualname__"):
         return value.__qualname__
@@ -184,6 +186,6 @@ def _code(value: Any) -> str:
 
 
 def _hashable(value: Any) -> Any:
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return id(value)
     return (value.shape, str(value.dtype)) if isinstance(value, jax.Array | np.ndarray) else value

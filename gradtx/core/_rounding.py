@@ -4,13 +4,12 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 Rounding = Literal["nearest", "stochastic"]
 ROUNDINGS: tuple[str, ...] = get_args(Rounding)
 
 
-def round_to(x: jax.Array, dtype: Any, rounding: Rounding, key: jax.Array | None = None) -> jax.Array:
+def round_to(x: jax.Array, dtype: Any, rounding: Rounding, key: Any = None) -> jax.Array:
     """`x` in `dtype`: the nearest value, or one of the two around x, with the exact x as the expectation.
 
     Stochastic rounding (Gupta et al. 2015, arXiv:1502.02551) takes the neighbour z of the nearest value y, on x's
@@ -32,9 +31,7 @@ def round_to(x: jax.Array, dtype: Any, rounding: Rounding, key: jax.Array | None
     # Sign and magnitude: the pattern grows away from zero. From zero itself, the neighbour is on the error's side.
     away = (error > 0) != jnp.signbit(x)
     from_zero = jnp.where(error < 0, integer(1 << (bits - 1)), integer(0)) + integer(1)
-    neighbour = jnp.where(
-        nearest == 0, from_zero, jnp.where(away, pattern + integer(1), pattern - integer(1))
-    )
+    neighbour = jnp.where(nearest == 0, from_zero, jnp.where(away, pattern + integer(1), pattern - integer(1)))
     neighbour = jax.lax.bitcast_convert_type(neighbour, nearest.dtype)
     gap = jnp.abs(jnp.asarray(neighbour, x.dtype) - jnp.asarray(nearest, x.dtype))
     draw = jax.random.uniform(key, x.shape, x.dtype)

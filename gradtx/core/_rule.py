@@ -109,7 +109,7 @@ class Rule(Record):
             raise TypeError(f"{cls.__name__}: a rule has scope TREE exactly if it has a measure")
 
     def measure(self, grads: Sequence[jax.Array], at: At) -> Mapping[str, Any]:
-        """Scalars over all gradients, which `update` finds in `at.measured`; those named like a SCALAR slot are kept."""
+        """Scalars over all gradients, which `update` finds in `at.measured`; those named after a SCALAR slot are kept."""
         raise NotImplementedError
 
     def update(self, g: jax.Array, slot: Any, at: At) -> tuple[jax.Array, Mapping[str, jax.Array]]:
@@ -119,9 +119,7 @@ class Rule(Record):
     def active_slots(self) -> Mapping[str, Slot]:
         """The slots that exist under this rule's fields."""
         return {
-            name: slot
-            for name, slot in self.slots.items()
-            if slot.when is None or _is_on(getattr(self, slot.when))
+            name: slot for name, slot in self.slots.items() if slot.when is None or _is_on(getattr(self, slot.when))
         }
 
 

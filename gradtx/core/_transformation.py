@@ -49,16 +49,17 @@ class Transformation(optax.GradientTransformationExtraArgs):
     """
 
     _stages: tuple[Stage, ...]
+    _lift: Lift
     stages: Mapping[str, Any]
 
     def __new__(cls, stages: tuple[Stage, ...]) -> "Transformation":
         named_stages = dict(zip(_names(stages), (stage.technique for stage in stages), strict=True))
         lift = Lift(named_stages)
-        self = super().__new__(cls, lift.init, lift.update)
+        self = super().__new__(cls, lift.init, lift.update)  # type: ignore[arg-type]
         self._stages, self.stages, self._lift = stages, MappingProxyType(named_stages), lift
         return self
 
-    def _replace(self, **fields: Any) -> Any:
+    def _replace(self, **fields: Any) -> Any:  # type: ignore[override]
         """A plain optax transformation with another init or update: the stages no longer say what it does."""
         return optax.GradientTransformationExtraArgs(self.init, self.update)._replace(**fields)
 
@@ -131,9 +132,7 @@ class Foreign(TreeStage):
     def init(self, params: Any) -> Any:
         return self.transformation.init(params)
 
-    def update(
-        self, updates: Any, state: Any, params: Any, step: Any, extra: Mapping[str, Any]
-    ) -> tuple[Any, Any]:
+    def update(self, updates: Any, state: Any, params: Any, step: Any, extra: Mapping[str, Any]) -> tuple[Any, Any]:
         del step
         return optax.with_extra_args_support(self.transformation).update(updates, state, params, **extra)
 
@@ -159,9 +158,7 @@ def _stages_of(tx: Any) -> tuple[Stage, ...]:
     if isinstance(tx, Transformation):
         return tx._stages
     if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
-        raise TypeError(
-            f"expected a gradient transformation, with init and update, got {tx!r} ({type(tx).__name__})"
-        )
+        raise TypeError(f"expected a gradient transformation, with init and update, got {tx!r} ({type(tx).__name__})")
     return (Stage(Foreign(tx)),)
 
 

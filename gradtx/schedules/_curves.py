@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, power, progress, since
 
 
-class constant(Schedule):  # noqa: N801, a schedule prints as the call that makes it
+class constant(Schedule):
     """η(t) = η₀.
 
     >>> import gradtx as gx
@@ -76,9 +76,7 @@ class exponential_decay(Schedule):
     def __call__(self, step: Any) -> jax.Array:
         steps = since(step, self.transition_begin)
         if self.staircase:
-            value = self.init_value * power(
-                self.decay_rate, steps // jnp.asarray(self.transition_steps, steps.dtype)
-            )
+            value = self.init_value * power(self.decay_rate, steps // jnp.asarray(self.transition_steps, steps.dtype))
         else:
             value = self.init_value * power(self.decay_rate, steps, self.transition_steps)
         if self.end_value is None:
@@ -150,9 +148,7 @@ class warmup_cosine(Schedule):
         super().__post_init__()
         steps = self.warmup_steps, self.decay_steps
         if not any(isinstance(n, jax.Array) for n in steps) and steps[0] > steps[1]:
-            raise ValueError(
-                f"{self.label}: warmup_steps must be at most decay_steps, got {steps[0]} and {steps[1]}"
-            )
+            raise ValueError(f"{self.label}: warmup_steps must be at most decay_steps, got {steps[0]} and {steps[1]}")
 
     def __call__(self, step: Any) -> jax.Array:
         done, left = progress(step, 0, self.warmup_steps)

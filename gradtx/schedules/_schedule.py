@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import Record
-from gradtx.core._record import Interval
+from gradtx.core import Interval, Record
 
 Number: TypeAlias = Annotated[Any, Interval(hyper=False)]
 """A finite number."""
-Positive: TypeAlias = Annotated[Any, Interval(np.finfo(np.float32).tiny, hyper=False)]
+Positive: TypeAlias = Annotated[Any, Interval(float(np.finfo(np.float32).tiny), hyper=False)]
 """A finite number > 0."""
 Steps: TypeAlias = Annotated[Any, Interval(0, hyper=False)]
 """A number of steps ≥ 0."""

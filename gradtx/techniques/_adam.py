@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.conditioning import add_decayed_weights
-from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Slot, Transformation
-from gradtx.core import as_transformation, chain
+from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Slot, Transformation, as_transformation, chain
 from gradtx.techniques._learning_rate import scale_by_learning_rate
 from gradtx.techniques._moments import abs_sq, debias, ema
 
@@ -37,8 +36,8 @@ class ScaleByAdam(Rule):
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         mu = ema(slot.mu, g, self.b1)
         nu = ema(slot.nu, abs_sq(g), self.b2)
-        mu_hat = debias(mu, self.b1, at.count)
-        nu_hat = debias(nu, self.b2, at.count)
+        mu_hat = debias(mu, self.b1, at.count, first=g)
+        nu_hat = debias(nu, self.b2, at.count, first=abs_sq(g))
         return mu_hat / (jnp.sqrt(nu_hat + self.eps_root) + self.eps), {"mu": mu, "nu": nu}
 
 

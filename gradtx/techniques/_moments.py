@@ -7,25 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core import times_plus
+
 
 def ema(m: jax.Array, g: jax.Array, b: Any) -> jax.Array:
-    """Exponential moving average b·m + (1-b)·g."""
-    return trace(m, (1 - b) * g, b)
+    """Exponential moving average b·m + (1-b)·g.
 
-
-def trace(m: jax.Array, g: jax.Array, b: Any) -> jax.Array:
-    """Decaying sum b·m + g, with a constant b at double precision.
-
-    In float32, 0.999 is off by 1.3e-8, so that b and 1-b no longer add up to 1 and the average of a constant is off
-    by 1.3e-5. Hence b is split into two float32 numbers. The first is rounded down: both are ≥ 0, and an infinite m
-    stays infinite instead of turning into inf - inf.
+    With 0.999 rounded to float32, b and 1-b would not add up to 1, and the average of a constant be off by 1.3e-5.
     """
-    if isinstance(b, jax.Array) or jnp.finfo(m.dtype).bits > 32:
-        return b * m + g
-    high = np.float32(b)
-    high = float(high if high <= b else np.nextafter(high, np.float32(0)))
-    low = float(np.float32(b - high))
-    return high * m + (low * m + g) if low else high * m + g
+    return times_plus(b, m, (1 - b) * g)
 
 
 def abs_sq(g: jax.Array) -> jax.Array:
@@ -33,9 +23,13 @@ def abs_sq(g: jax.Array) -> jax.Array:
     return g.real * g.real + g.imag * g.imag if jnp.iscomplexobj(g) else g * g
 
 
-def debias(m: jax.Array, b: Any, count: jax.Array) -> jax.Array:
-    """The average m of `count` values without the weight on its zero start: m / (1 - bᵗ)  [arXiv:1412.6980, §3]."""
-    return m / one_minus_power(b, count, jnp.finfo(m.dtype).dtype)
+def debias(m: jax.Array, b: Any, count: jax.Array, first: jax.Array | None = None) -> jax.Array:
+    """m / (1 - bᵗ): the average m of t values without the weight of its start at zero [arXiv:1412.6980, §3].
+
+    The average of one value is that value: where m started at zero, give it as `first`, and t = 1 is free of rounding.
+    """
+    average = m / one_minus_power(b, count, jnp.finfo(m.dtype).dtype)
+    return average if first is None else jnp.where(count == 1, first, average)
 
 
 def one_minus_power(b: Any, count: jax.Array, dtype: Any) -> jax.Array:
@@ -59,5 +53,4 @@ def _expm1(x: jax.Array, dx: Any) -> jax.Array:
     series = 0.0
     for k in range(10, 1, -1):
         series = series * x + 1 / math.factorial(k)
-    near = x + (x * x * series + dx)
-    return jnp.where(x > -0.5, near, jnp.exp(x) - 1)
+    return jnp.where(x > -0.5, x + (x * x * series + dx), jnp.exp(x) - 1)

@@ -64,7 +64,7 @@ def rmsprop(
     >>> tx = gx.rmsprop(0.01)
     >>> u, state = tx.update(jnp.array([1.0, -4.0]), tx.init(jnp.zeros(2)))
     >>> u
-    Array([-0.03162278,  0.03162278], dtype=float32)
+    Array([-0.0316,  0.0316], dtype=float32)
     """
     return chain(
         scale_by_rms(decay, eps, initial_scale, eps_inside_sqrt, bias_correction),

@@ -4,8 +4,7 @@ from typing import Any
 
 import jax
 
-from gradtx.core import Decay, Hyper, Role, Rule, Slot, Transformation, as_transformation, chain
-from gradtx.techniques import _moments
+from gradtx.core import Decay, Hyper, Role, Rule, Slot, Transformation, as_transformation, chain, times_plus
 from gradtx.techniques._learning_rate import scale_by_learning_rate
 
 
@@ -27,8 +26,8 @@ class Trace(Rule):
     slots = {"trace": Slot(Role.FIRST_MOMENT)}
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        b = _moments.trace(slot.trace, g, self.momentum)
-        return (_moments.trace(b, g, self.momentum) if self.nesterov else b), {"trace": b}
+        b = times_plus(self.momentum, slot.trace, g)
+        return (times_plus(self.momentum, b, g) if self.nesterov else b), {"trace": b}
 
 
 trace = as_transformation(Trace)

@@ -1,0 +1,135 @@
+"""What the benchmarks share: peers timed in turn, the phases of a compilation, and plain tables."""
+
+import gc
+import importlib.util
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.table import Table
+
+from gradtx.core._leaf import leaf_function
+
+Times = Mapping[str, Sequence[float]]
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+
+def machine() -> str:
+    """CPU, cores and versions in one line."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    packages = ["gradtx", "jax", "optax"] + ["torch"] * HAS_TORCH
+    versions = [f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
+    cpu = models[0] if models else platform.processor() or platform.machine()
+    return f"{cpu}, {os.cpu_count()} cores, {jax.default_backend()}; {', '.join(versions)}"
+
+
+def interleaved(peers: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 2) -> Times:
+    """Seconds of each call, `rounds` a peer.
+
+    The peers take turns, so that a slow spell of the machine hits all of them, and each round starts with the next
+    one, so that none always runs in the wake of the same other.
+    """
+    names, times = list(peers), {name: [] for name in peers}
+    for i in range(-warmup, rounds):
+        for name in names[i % len(names) :] + names[: i % len(names)]:
+            start = time.perf_counter()
+            jax.block_until_ready(peers[name]())
+            if i >= 0:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(times: Times, name: str, to: str) -> float | None:
+    """The median of the ratios round by round: rounds differ by more than peers do."""
+    if name not in times or to not in times:
+        return None
+    return statistics.median(a / b for a, b in zip(times[name], times[to], strict=True))
+
+
+class Phases(NamedTuple):
+    """What one compilation from scratch cost, in seconds, and what came out of it."""
+
+    trace: float
+    lower: float
+    compile: float
+    equations: int
+    expanded: int
+    temporary: int  # bytes
+    compiled: Any
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        names = ("trace", "lower", "compile")
+        return {name: getattr(self, name) for name in names} | {"trace+lower": self.trace + self.lower}
+
+
+def phases(step: Callable[..., Any], *args: Any, donate: tuple[int, ...] = ()) -> Phases:
+    """Traces, lowers and compiles `step`, with nothing left over from an earlier time."""
+    jax.clear_caches()
+    leaf_function.cache_clear()  # gradtx's own, which outlives JAX's
+    gc.collect()
+    clock = [time.perf_counter()]
+    traced = jax.jit(step, donate_argnums=donate).trace(*args)
+    clock.append(time.perf_counter())
+    lowered = traced.lower()
+    clock.append(time.perf_counter())
+    compiled = lowered.compile()
+    clock.append(time.perf_counter())
+    seconds = [end - start for start, end in zip(clock, clock[1:], strict=False)]
+    temporary = compiled.memory_analysis().temp_size_in_bytes
+    return Phases(*seconds, *equations(traced.jaxpr.jaxpr), temporary, compiled)
+
+
+def warm_up_jax() -> None:
+    """What JAX does at its first use of anything shall fall on no peer."""
+    phases(lambda x: jnp.where(x > 0, jnp.sqrt(jnp.sum(x * x)), x), jnp.ones(8), donate=(0,))
+
+
+def equations(jaxpr: Any) -> tuple[int, int]:
+    """The equations of a jaxpr, counting each inner jaxpr once, and with every call expanded in its place."""
+    sizes: dict[int, int] = {}
+
+    def expanded(jaxpr: Any) -> int:
+        if id(jaxpr) not in sizes:
+            calls = [_inner(eqn) for eqn in jaxpr.eqns]
+            sizes[id(jaxpr)] = sum(sum(map(expanded, inner)) if inner else 1 for inner in calls)
+            seen.append(jaxpr)
+        return sizes[id(jaxpr)]
+
+    seen: list[Any] = []
+    total = expanded(jaxpr)
+    return sum(len(inner.eqns) for inner in seen), total
+
+
+def _inner(eqn: Any) -> list[Any]:
+    """The jaxprs that an equation calls."""
+    values = [v for value in eqn.params.values() for v in (value if isinstance(value, tuple | list) else [value])]
+    jaxprs = [getattr(value, "jaxpr", value) for value in values]
+    return [jaxpr for jaxpr in jaxprs if hasattr(jaxpr, "eqns")]
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table: the first column is a name, the others are figures."""
+    out = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        out.add_column(column, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        out.add_row(*row)
+    console = Console()
+    # A pipe has no width of its own, and figures that are cut off are of no use.
+    Console(width=max(console.width, 130)).print(out)
+
+
+def number(value: float | None, form: str = ".2f") -> str:
+    """`value` as text, a dash where there is none."""
+    return "–" if value is None else format(value, form)

@@ -1,0 +1,279 @@
+"""Every complaint: its type, the stage, the place, what was given and what was expected."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gradtx as gx
+from gradtx.core import Rule, as_transformation
+from tests.helpers import tree
+
+
+class NeedsValue(Rule):
+    """Scales by the loss."""
+
+    needs = frozenset({"value"})
+
+    def update(self, g, slot, at):
+        return g * jnp.asarray(at.value, g.dtype), {}
+
+
+needs_value = as_transformation(NeedsValue)
+PARAMS = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}, "steps": jnp.asarray(3)}
+GRADS = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}, "steps": None}
+
+
+def _grads(**changed):
+    return GRADS | {"dense": GRADS["dense"] | changed}
+
+
+@pytest.mark.parametrize("with_params", [True, False])
+@pytest.mark.parametrize(
+    ("grads", "error", "words"),
+    [
+        (_grads(kernel=jnp.ones((2, 3))), ValueError, ["['dense']['kernel']", "float32[2, 3]", "(3, 2)"]),
+        (_grads(kernel=jnp.ones((3, 2), jnp.int32)), TypeError, ["['dense']['kernel']", "int32[3, 2]", "floating"]),
+        (_grads(kernel="text"), TypeError, ["['dense']['kernel']", "type str", "floating"]),
+        ({"dense": {"kernel": jnp.ones((3, 2))}, "steps": None}, ValueError, ["none at ['dense']['bias']"]),
+        (_grads(extra=jnp.ones(1)), ValueError, ["one too many at ['dense']['extra']"]),
+        (_grads(kernel={"deeper": jnp.ones(1)}), ValueError, ["['dense']['kernel']", "['dense']['kernel']['deeper']"]),
+        (GRADS | {"steps": jnp.ones(())}, TypeError, ["['steps']", "not trained", "None or float0"]),
+        ([1.0], ValueError, ["[0]"]),
+    ],
+)
+def test_gradients_unlike_the_parameters(grads, error, words, with_params):
+    tx = gx.chain(gx.scale_by_adam(), gx.scale_by_learning_rate(0.1))
+    state = tx.init(PARAMS)
+    for update in (tx.update, jax.jit(lambda g, s, p: tx.update(g, s, p))):
+        if update is not tx.update and any(isinstance(x, str) for x in jax.tree.leaves(grads)):
+            continue  # JAX complains first
+        with pytest.raises(error) as caught:
+            update(grads, state, PARAMS if with_params else None)
+        for word in ["scale_by_adam", *words]:
+            assert word in str(caught.value)
+
+
+def test_complex_gradient_of_a_real_parameter():
+    tx = gx.sgd(0.1)
+    with pytest.raises(TypeError, match=r"scale_by_learning_rate: .* at the root is complex64\[2\].*floating"):
+        tx.update(jnp.ones(2, jnp.complex64), tx.init(jnp.ones(2)), jnp.ones(2))
+
+
+def test_errors_come_before_arithmetic():
+    calls = []
+
+    class Probe(Rule):
+        def update(self, g, slot, at):
+            calls.append(g)
+            return g, {}
+
+    tx = gx.chain(as_transformation(Probe)(), gx.add_decayed_weights(0.1))
+    with pytest.raises(ValueError, match="add_decayed_weights needs the parameters"):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    tx = gx.chain(as_transformation(Probe)(), needs_value())
+    with pytest.raises(TypeError, match="needs_value needs the argument value"):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)), jnp.ones(2))
+    assert not calls
+
+
+def test_parameters_are_needed():
+    tx = gx.adamw(0.1)
+    with pytest.raises(
+        ValueError, match=r"add_decayed_weights needs the parameters: call update\(grads, state, params\)"
+    ):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    with pytest.raises(ValueError, match="apply_gradients needs the parameters"):
+        gx.apply_gradients(tx, jnp.ones(2), tx.init(jnp.ones(2)), None)
+
+
+def test_extra_arguments():
+    tx, x = gx.chain(needs_value(), gx.sgd(1.0)), jnp.ones(2)
+    state = tx.init(x)
+    with pytest.raises(TypeError, match=r"needs_value needs the argument value: call update\(.*value=\.\.\.\)"):
+        tx.update(x, state, x)
+    with pytest.raises(TypeError, match=r"no stage takes vlaue=; needs_value needs value="):
+        tx.update(x, state, x, vlaue=2.0)
+    with pytest.raises(TypeError, match=r"no stage takes values=; needs_value needs value="):
+        tx.update(x, state, x, value=2.0, values=2.0)
+    assert tx.update(x, state, x, value=2.0)[0][0] == -2
+    # What is no near miss of anything needed is ignored, as in optax.
+    assert tx.update(x, state, x, value=2.0, batch=1)[0][0] == -2
+    assert gx.sgd(1.0).update(x, gx.sgd(1.0).init(x), x, vlaue=2.0)[0][0] == -1
+
+
+def test_a_foreign_stage_may_take_a_near_miss():
+    def update(updates, state, params=None, *, values, **extra):
+        return jax.tree.map(lambda u: u * values, updates), state
+
+    foreign = optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+    tx, x = gx.chain(needs_value(), foreign), jnp.ones(2)
+    assert tx.update(x, tx.init(x), x, value=2.0, values=3.0)[0][0] == 6
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: gx.adam(-1e-3), ["scale_by_learning_rate: learning_rate", "[0, inf)", "-0.001"]),
+        (lambda: gx.sgd(float("nan")), ["learning_rate", "nan"]),
+        (lambda: gx.sgd(float("inf")), ["learning_rate", "inf"]),
+        (lambda: gx.adam(0.1, b1=1.0), ["scale_by_adam: b1 must be in [0, 1), got 1"]),
+        (lambda: gx.adam(0.1, b2=-0.1), ["scale_by_adam: b2 must be in [0, 1), got -0.1"]),
+        (lambda: gx.adam(0.1, eps=-1e-8), ["scale_by_adam: eps", "-1e-08"]),
+        (lambda: gx.adam(0.1, eps_root=-1.0), ["scale_by_adam: eps_root"]),
+        (lambda: gx.adamw(0.1, weight_decay=-1.0), ["add_decayed_weights: weight_decay"]),
+        (lambda: gx.rmsprop(0.1, decay=1.0), ["scale_by_rms: decay must be in [0, 1), got 1"]),
+        (lambda: gx.rmsprop(0.1, initial_scale=-1.0), ["scale_by_rms: initial_scale"]),
+        (lambda: gx.clip(-1.0), ["clip: max_delta must be in [0, inf], got -1"]),
+        (lambda: gx.clip_by_global_norm(float("nan")), ["clip_by_global_norm: max_norm", "nan"]),
+        (lambda: gx.sgd(gx.tunable(-1.0)), ["scale_by_learning_rate: learning_rate", "-1"]),
+        (lambda: gx.sgd(jnp.asarray(-1.0)), ["learning_rate", "-1"]),
+        (lambda: gx.sgd(np.float64(-1.0)), ["learning_rate", "-1"]),
+        (lambda: gx.sgd(0.1, momentum=1.5), ["trace: momentum must be in [0, 1), got 1.5"]),
+        (lambda: gx.sgd(0.1, nesterov=True), ["sgd: nesterov needs a momentum"]),
+        (lambda: gx.tunable(float("nan")), ["tunable: value", "nan"]),
+        (lambda: gx.schedules.linear(0.0, 1.0, -1), ["linear: transition_steps must be in [0, inf), got -1"]),
+        (lambda: gx.schedules.cosine_decay(1.0, 0), ["cosine_decay: decay_steps", "got 0"]),
+        (lambda: gx.schedules.exponential_decay(1.0, 10, 0.0), ["exponential_decay: decay_rate"]),
+        (
+            lambda: gx.schedules.warmup_cosine(0.0, 1.0, 20, 10),
+            ["warmup_steps must be at most decay_steps", "20", "10"],
+        ),
+        (lambda: gx.named("", gx.sgd(0.1)), ["non-empty string"]),
+        (lambda: gx.chain(gx.named("a", gx.clip(1.0)), gx.named("a", gx.sgd(0.1))), ["two stages are named 'a'"]),
+    ],
+)
+def test_values_out_of_range(make, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011, the words are checked
+        make()
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: gx.sgd("fast"), ["learning_rate must be a number, a schedule or tunable(number)", "'fast'"]),
+        (lambda: gx.sgd(True), ["learning_rate", "True (bool)"]),
+        (lambda: gx.sgd(None), ["learning_rate", "None"]),
+        (lambda: gx.sgd(jnp.ones(3)), ["learning_rate", "shape (3,)"]),
+        (lambda: gx.sgd(0.1j), ["learning_rate", "complex"]),
+        (lambda: gx.sgd(0.1, momentum=0.9, nesterov=1), ["trace: nesterov must be True or False, got 1"]),
+        (lambda: gx.tunable(lambda step: 0.1), ["tunable: value must be a number"]),
+        (lambda: gx.schedules.linear(0.0, lambda s: s, 3), ["linear: end_value must be a number"]),
+        (lambda: gx.chain(gx.sgd), ["expected a gradient transformation"]),
+        (lambda: gx.chain(0.1), ["expected a gradient transformation", "0.1 (float)"]),
+        (lambda: gx.sgd(0.1).init({"f": jnp.tanh}), ["init: the parameter at ['f']", "has no gradient", "eqx.filter"]),
+        (lambda: gx.sgd(0.1).init("text"), ["init: the parameter at the root is of type str"]),
+        (
+            lambda: gx.sgd(0.1).update(1.0, optax.EmptyState()),
+            ["the state must be the one that init returned", "EmptyState"],
+        ),
+    ],
+)
+def test_values_of_the_wrong_kind(make, words):
+    with pytest.raises(TypeError) as caught:
+        make()
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [lambda x: gx.adam(x, b1=x, b2=x, eps=x), lambda x: gx.clip_by_global_norm(x)])
+def test_tracers_pass(make):
+    grads = tree(1)
+
+    def run(x):
+        return make(x).update(grads, make(x).init(grads), grads)[0]
+
+    jax.jit(run)(2.0)
+    jax.vmap(run)(jnp.asarray([0.5, -1.0]))
+
+
+def test_state_of_another_chain():
+    x = jnp.ones(2)
+    with pytest.raises(ValueError, match=r"scale_by_adam: .* only \['trace'\]; it was made by another chain"):
+        gx.adam(0.1).update(x, gx.sgd(0.1, momentum=0.9).init(x))
+    with pytest.raises(ValueError, match=r"scale_by_learning_rate.learning_rate: .*hyperparams"):
+        gx.sgd(gx.tunable(0.1)).update(x, gx.sgd(0.1).init(x))
+    with pytest.raises(ValueError, match=r"trace: the gradient at the root is float32\[2\].* state's trace .*\(3,\)"):
+        gx.sgd(0.1, momentum=0.9).update(x, gx.sgd(0.1, momentum=0.9).init(jnp.ones(3)))
+
+
+def test_schedule_that_gives_no_scalar():
+    tx = gx.sgd(lambda step: jnp.ones(3))
+    with pytest.raises(ValueError, match="schedule of learning_rate must give a scalar"):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+
+
+def test_a_slot_cannot_start_from_a_schedule():
+    with pytest.raises(TypeError, match="initial_scale is what a slot starts from"):
+        gx.scale_by_rms(initial_scale=lambda step: 0.1).init(jnp.ones(2))
+
+
+def test_rules_that_break_their_contract():
+    class Forgets(Rule):
+        slots = {"m": gx.core.Slot(gx.core.Role.FIRST_MOMENT)}
+
+        def update(self, g, slot, at):
+            return g, {}
+
+    tx = as_transformation(Forgets)()
+    with pytest.raises(TypeError, match=r"forgets.update must return .* the slots \['m'\]"):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    with pytest.raises(TypeError, match="scope TREE exactly if it has a measure"):
+
+        class Measures(Rule):
+            def measure(self, grads, at):
+                return {}
+
+    with pytest.raises(TypeError, match="unknown entries"):
+
+        class Wants(Rule):
+            needs = frozenset({"moon"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"rounding": "up"}, "rounding must be one of nearest, stochastic, got 'up'"),
+        ({"rounding": "stochastic"}, "stochastic rounding, and no other, takes a key"),
+        ({"key": jax.random.key(0)}, "stochastic rounding, and no other, takes a key"),
+    ],
+)
+def test_rounding(arguments, words):
+    tx, x = gx.sgd(0.1), jnp.ones(2)
+    with pytest.raises(ValueError, match=words):
+        gx.apply_gradients(tx, x, tx.init(x), x, **arguments)
+    with pytest.raises(ValueError, match=words):
+        gx.apply_updates(x, x, **arguments)
+
+
+def test_updates_unlike_the_parameters():
+    with pytest.raises(ValueError, match=r"apply_updates: the update at \['w'\] is float32\[2\].*\(3,\)"):
+        gx.apply_updates({"w": jnp.ones(3)}, {"w": jnp.ones(2)})
+    with pytest.raises(ValueError, match=r"apply_updates: the updates must have the leaves of the parameters"):
+        gx.apply_updates({"w": jnp.ones(3)}, {})
+
+
+def test_set_hyperparams():
+    x = jnp.ones(2)
+    tx = gx.chain(gx.clip(gx.tunable(1.0)), gx.adam(gx.tunable(0.1), b1=gx.tunable(0.9)))
+    state = tx.init(x)
+    for name, words in {
+        "learnig_rate": "did you mean learning_rate",
+        "b2": "no tunable b2; did you mean b1",
+        "zzz": "tunable: clip.max_delta, scale_by_adam.b1",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            gx.set_hyperparams(state, **{name: 0.1})
+    with pytest.raises(ValueError, match=r"nothing is tunable in this state; make it so with gx.tunable"):
+        gx.set_hyperparams(gx.sgd(0.1).init(x), learning_rate=0.1)
+    with pytest.raises(ValueError, match="is ambiguous, it could be any of clip.max_delta, clip_2.max_delta"):
+        gx.set_hyperparams(gx.chain(gx.clip(gx.tunable(1.0)), gx.clip(gx.tunable(2.0))).init(x), max_delta=1.0)
+    with pytest.raises(ValueError, match="got nan"):
+        gx.set_hyperparams(state, b1=float("nan"))
+    with pytest.raises(ValueError, match=r"must have the shape \(\) of its old value, got \(2,\)"):
+        gx.set_hyperparams(state, b1=jnp.ones(2))
+    with pytest.raises(TypeError, match="must be a number, got 'x'"):
+        gx.set_hyperparams(state, b1="x")

@@ -1,0 +1,316 @@
+"""The interpreter: leaves that are skipped, scopes, extra arguments, keys, dtypes, transformations of JAX."""
+
+import functools
+import subprocess
+import sys
+
+import chex
+import equinox as eqx
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gradtx as gx
+from gradtx.core import LearningRate, Role, Rule, Scope, Slot, as_transformation
+from tests.helpers import assert_close, gradients, relaxed, trajectory, tree
+
+
+class RunningNorm(Rule):
+    """Divides by the largest global norm so far: a tree rule that keeps a scalar, and needs parameters and a value."""
+
+    scope = Scope.TREE
+    slots = {"largest": Slot(Role.SCALAR, fill=1.0), "seen": Slot(Role.SCALAR, dtype=jnp.int32)}
+    needs = frozenset({"param", "value"})
+
+    def measure(self, grads, at):
+        assert len(grads) == len(at.param)
+        norm = optax.tree.norm(list(grads))
+        seen = at.measured["seen"] + 1
+        return {"largest": jnp.maximum(at.measured["largest"], norm), "seen": seen, "value": at.value}
+
+    def update(self, g, slot, at):
+        return g / at.measured["largest"] + at.measured["value"], {}
+
+
+class Noise(Rule):
+    """Standard normal noise."""
+
+    key: int = 0
+    needs = frozenset({"key"})
+
+    def update(self, g, slot, at):
+        return jax.random.normal(at.key, g.shape, g.dtype), {}
+
+
+class LineSearch(Rule):
+    """Half the gradient where that lowers the value: a tree rule that calls the objective."""
+
+    learning_rate: LearningRate = 1.0
+    scope = Scope.TREE
+    needs = frozenset({"param", "value_fn", "grad"})
+
+    def measure(self, grads, at):
+        moved = [p - g for p, g in zip(at.param, at.grad, strict=True)]
+        return {"scale": jnp.where(at.value_fn(moved) < at.value_fn(at.param), 1.0, 0.5)}
+
+    def update(self, g, slot, at):
+        assert at.grad.shape == g.shape
+        return -self.learning_rate * at.measured["scale"] * g, {}
+
+
+running_norm, noise, line_search = map(as_transformation, (RunningNorm, Noise, LineSearch))
+
+
+def test_scalar_slots_persist():
+    tx, params = gx.chain(running_norm(), gx.clip(10.0)), {"a": jnp.zeros(1), "b": jnp.zeros(1)}
+    state = tx.init(params)
+    step = jax.jit(chex.assert_max_traces(tx.update, 1))
+    for scale, largest in ((5.0, 25.0), (1.0, 25.0), (10.0, 50.0)):
+        grads = {"a": jnp.asarray([3 * scale]), "b": jnp.asarray([4 * scale])}
+        updates, state = step(grads, state, params, value=0.25)
+        np.testing.assert_allclose(updates["a"], 3 * scale / largest + 0.25, rtol=1e-6)
+    assert state.stages["running_norm"]["seen"] == 3
+    assert state.stages["running_norm"]["seen"].dtype == jnp.int32
+    assert "stage" in str(gx.describe(tx, params))
+
+
+def test_keys_differ_by_leaf_step_and_stage_and_are_reproducible():
+    params = {"a": jnp.zeros(3), "b": jnp.zeros(3)}
+    tx = noise(7)
+    first, state = tx.update(params, tx.init(params))
+    second, _ = tx.update(params, state)
+    other, _ = gx.named("other", noise(7)).update(params, gx.named("other", noise(7)).init(params))
+    draws = [first["a"], first["b"], second["a"], second["b"], other["a"]]
+    assert len({tuple(np.asarray(d)) for d in draws}) == 5
+    assert_close(jax.jit(tx.update)(params, tx.init(params))[0], first)
+    assert_close(noise(jax.random.key(7)).update(params, tx.init(params))[0], first)
+
+
+def test_a_rule_may_call_the_objective():
+    def value_fn(leaves):
+        return jnp.sum(jnp.square(jnp.concatenate(leaves)))
+
+    tx, params = line_search(), [jnp.ones(2), jnp.full(1, 2.0)]
+    grads = jax.grad(value_fn)(params)
+    updates, _ = tx.update(grads, tx.init(params), params, value_fn=value_fn, grad=grads)
+    np.testing.assert_allclose(updates[0], -1.0)
+    updates, _ = jax.jit(functools.partial(tx.update, value_fn=value_fn))(grads, tx.init(params), params, grad=grads)
+    np.testing.assert_allclose(updates[0], -1.0)
+
+
+def test_measures_see_what_earlier_stages_made():
+    params = {"a": jnp.asarray([3.0]), "b": jnp.asarray([4.0])}
+    tx = gx.chain(gx.add_decayed_weights(1.0), gx.clip_by_global_norm(1.0), gx.sgd(1.0), gx.clip_by_global_norm(0.5))
+    updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
+    np.testing.assert_allclose([updates["a"][0], updates["b"][0]], [-0.3, -0.4], rtol=1e-6)
+
+
+def test_integer_leaves_with_float0_gradients():
+    params = {"w": jnp.ones(2), "n": jnp.asarray(3), "flag": jnp.asarray(True)}
+    grads = jax.grad(lambda p: jnp.sum(p["w"] ** 2) * 1.0, allow_int=True)(params)
+    tx = gx.adamw(0.1)
+    state = tx.init(params)
+    assert state.stages["scale_by_adam"]["mu"]["n"] is None
+    updates, state = tx.update(grads, state, params)
+    new = gx.apply_updates(params, updates)
+    assert new["n"] == 3
+    assert new["flag"].dtype == bool
+    fused, _ = jax.jit(lambda g, s, p: gx.apply_gradients(tx, g, s, p))(grads, tx.init(params), params)
+    chex.assert_trees_all_close(fused, new)
+
+
+@pytest.mark.parametrize(
+    "tx", [gx.sgd(0.1, momentum=0.9), gx.adam(0.1), gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(0.1))], ids=repr
+)
+def test_python_numbers_are_parameters(tx):
+    params = {"a": 1.0, "b": (2.0, None)}
+    updates, state = tx.update({"a": 0.5, "b": (0.5, None)}, tx.init(params), params)
+    updates, _ = tx.update({"a": 0.5, "b": (0.5, None)}, state, params)
+    expected, _ = tx.update(*[jax.tree.map(jnp.asarray, t) for t in ({"a": 0.5, "b": (0.5, None)}, state, params)])
+    assert_close(updates, expected)
+    assert gx.apply_updates(params, updates)["a"].dtype == jnp.float32
+
+
+def test_double_precision():
+    with jax.enable_x64(True):
+        params = {"w": jnp.asarray(np.random.RandomState(0).standard_normal(5))}
+        assert params["w"].dtype == jnp.float64
+        for grad_dtype in (jnp.float64, jnp.float32):
+            grads = {"w": jnp.asarray(np.random.RandomState(1).standard_normal(5), grad_dtype)}
+            tx = gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(gx.schedules.linear(0.1, 0.0, 10), b1=gx.tunable(0.9)))
+            state = tx.init(params)
+            updates, new = jax.jit(tx.update)(grads, state, params)
+            chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+            assert new.stages["scale_by_adam"]["mu"]["w"].dtype == jnp.float64
+            assert updates["w"].dtype == grad_dtype
+        g = np.asarray(grads["w"], np.float64)
+        tx = gx.adam(1e-3)
+        u = tx.update(params, tx.init(params), params)[0]["w"]
+        p = np.asarray(params["w"])
+        np.testing.assert_allclose(u, -1e-3 * p / (np.abs(p) + 1e-8), rtol=1e-14)
+        assert g.dtype == np.float64
+
+
+def test_donation_and_no_aliasing():
+    params = {"w": jnp.ones((4, 4)), "b": jnp.ones(4)}
+    tx = gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(1e-3))
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(params, state, grads):
+        return gx.apply_gradients(tx, grads, state, params)
+
+    grads, state = jax.tree.map(jnp.ones_like, params), tx.init(params)
+    for _ in range(3):
+        params, state = step(params, state, grads)
+    assert state.step == 3
+
+
+def test_step_saturates():
+    tx, x = gx.adam(gx.schedules.linear(1.0, 0.0, 10)), jnp.ones(2)
+    state = tx.init(x)._replace(step=jnp.asarray(2**31 - 1, jnp.int32))
+    updates, state = tx.update(x, state)
+    assert state.step == 2**31 - 1
+    assert np.isfinite(updates).all()
+
+
+def test_a_gradient_can_be_taken_through_the_update():
+    x = jnp.asarray([1.0, -2.0])
+
+    def loss(lr, b1):
+        tx = gx.adam(lr, b1=b1, eps_root=1e-8)
+        params, state = x, tx.init(x)
+        for _ in range(3):
+            params, state = gx.apply_gradients(tx, 2 * params, state, params)
+        return jnp.sum(params**2)
+
+    by_lr, by_b1 = jax.grad(loss, argnums=(0, 1))(0.1, 0.9)
+    numeric = (loss(0.101, 0.9) - loss(0.099, 0.9)) / 0.002
+    np.testing.assert_allclose(by_lr, numeric, rtol=1e-2)
+    assert np.isfinite(by_b1)
+
+
+def test_one_trace_per_shape():
+    """Leaves of one shape and dtype share the trace of their function."""
+    traces = []
+
+    class Counting(Rule):
+        def update(self, g, slot, at):
+            traces.append(g.shape)
+            return g, {}
+
+    params = [jnp.ones((2, 3))] * 5 + [jnp.ones(4)] * 5
+    tx = as_transformation(Counting)()
+    jax.jit(tx.update)(params, tx.init(params))
+    assert sorted(traces) == [(2, 3), (4,)]
+
+
+def test_no_copy_of_the_gradients():
+    """Clipping by the global norm needs no memory besides what the step reads and writes."""
+    params = {"w": jnp.ones(1 << 20)}
+    tx = gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(1e-3))
+    step = jax.jit(lambda p, s, g: gx.apply_gradients(tx, g, s, p), donate_argnums=(0, 1))
+    analysis = step.lower(params, tx.init(params), params).compile().memory_analysis()
+    assert analysis.temp_size_in_bytes < params["w"].nbytes / 100
+
+
+@pytest.mark.parametrize("value", [1e38, 1e25, 1e-25, 1e-38, 1e4])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_global_norm_neither_overflows_nor_underflows(value, dtype):
+    grads = {"a": jnp.asarray([3 * value / 5], dtype), "b": jnp.asarray([4 * value / 5], dtype)}
+    for clip in (1e-30, 1e30, 1.0):
+        tx = gx.clip_by_global_norm(clip)
+        updates, _ = jax.jit(tx.update)(grads, tx.init(grads))
+        a, b = (float(updates[k][0]) for k in "ab")
+        g64 = np.asarray([grads["a"][0], grads["b"][0]], np.float64)
+        norm = np.sqrt(np.sum(g64**2))
+        np.testing.assert_allclose([a, b], g64 * min(1.0, clip / norm), rtol=1e-5 if dtype == jnp.float32 else 1e-2)
+
+
+def test_clipping_to_zero_and_not_at_all():
+    zeros, ones = {"a": jnp.zeros(3)}, {"a": jnp.ones(3)}
+    for grads, clip, expected in (
+        (zeros, 0.0, 0.0),
+        (ones, 0.0, 0.0),
+        (ones, float("inf"), 1.0),
+        (zeros, float("inf"), 0.0),
+    ):
+        tx = gx.clip_by_global_norm(clip)
+        np.testing.assert_array_equal(tx.update(grads, tx.init(grads))[0]["a"], expected)
+
+
+def test_a_norm_of_exactly_the_bound_passes_bit_for_bit():
+    grads = {"a": jnp.asarray([3.0]), "b": jnp.asarray([4.0])}
+    tx = gx.clip_by_global_norm(5.0)
+    chex.assert_trees_all_equal(tx.update(grads, tx.init(grads))[0], grads)
+
+
+def test_haiku():
+    net = hk.without_apply_rng(hk.transform(lambda x: hk.Linear(1)(jax.nn.relu(hk.Linear(8)(x)))))
+    x = jnp.asarray(np.random.RandomState(0).standard_normal((16, 3)), jnp.float32)
+    y = jnp.sum(x, axis=1, keepdims=True)
+    params = net.init(jax.random.key(0), x)
+    tx = gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(1e-2))
+
+    def loss(params):
+        return jnp.mean(jnp.square(net.apply(params, x) - y))
+
+    @jax.jit
+    def step(params, state):
+        value, grads = jax.value_and_grad(loss)(params)
+        return *gx.apply_gradients(tx, grads, state, params), value
+
+    state = tx.init(params)
+    with relaxed():
+        for _ in range(100):
+            params, state, value = step(params, state)
+        assert value < 0.1 * loss(net.init(jax.random.key(0), x))
+
+
+def test_equinox():
+    model = eqx.nn.MLP(3, 1, 8, 1, key=jax.random.key(0))
+    x = jnp.asarray(np.random.RandomState(0).standard_normal((16, 3)), jnp.float32)
+    y = jnp.sum(x, axis=1, keepdims=True)
+    tx = gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(1e-2))
+
+    def loss(model):
+        return jnp.mean(jnp.square(jax.vmap(model)(x) - y))
+
+    @eqx.filter_jit
+    def step(model, state):
+        value, grads = eqx.filter_value_and_grad(loss)(model)
+        # The model itself serves as the parameters: where the gradient is None, anything may stand.
+        updates, state = tx.update(grads, state, model)
+        return eqx.apply_updates(model, updates), state, value
+
+    with relaxed():
+        before, state = loss(model), tx.init(eqx.filter(model, eqx.is_inexact_array))
+        fused, _ = gx.apply_gradients(tx, eqx.filter_grad(loss)(model), state, model)
+        for _ in range(100):
+            model, state, value = step(model, state)
+        assert value < 0.1 * before
+        assert isinstance(fused, eqx.nn.MLP)
+        assert loss(fused) < before
+        with pytest.raises(TypeError, match=r"activation.*has no gradient"):
+            tx.init(model)
+
+
+def test_import_costs_no_optional_package():
+    code = "import sys, gradtx; print([m for m in %r if m in sys.modules])" % (
+        ["flax", "haiku", "torch", "keras", "orbax", "matplotlib", "sklearn", "rich", "equinox"],
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_state_does_not_depend_on_the_run(tmp_path):
+    """Restarted from a saved state, a run goes on bit for bit."""
+    tx, params, grads = gx.adamw(gx.schedules.cosine_decay(0.1, 20)), tree(1), gradients(10)
+    whole = trajectory(tx, params, grads)
+    _, middle, state = trajectory(tx, params, grads[:5])
+    p = middle
+    for g in grads[5:]:
+        u, state = jax.jit(tx.update)(g, state, p)
+        p = gx.apply_updates(p, u)
+    chex.assert_trees_all_equal((p, state), whole[1:])

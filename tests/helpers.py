@@ -1,0 +1,70 @@
+"""What several test files use."""
+
+import contextlib
+import warnings
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import gradtx as gx
+
+DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
+
+
+@contextlib.contextmanager
+def relaxed():
+    """JAX's standard promotion, which optax and others need."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def tree(seed, dtype=np.float32, scale=1.0):
+    """A tree with a matrix, a vector, a scalar, an empty and a None leaf."""
+    rng = np.random.RandomState(seed)
+
+    def leaf(*shape):
+        x = rng.standard_normal(shape) * scale
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            x = x + 1j * rng.standard_normal(shape) * scale
+        return jnp.asarray(x, dtype)
+
+    return {"w": leaf(4, 3), "deep": [leaf(5), None], "s": leaf(), "z": leaf(0, 2)}
+
+
+def gradients(steps, dtype=np.float32):
+    """Gradients over six orders of magnitude, with zeros and changes of sign."""
+    rng = np.random.RandomState(7)
+    trees = [tree(100 + i, dtype, scale=10.0 ** rng.uniform(-3, 3)) for i in range(steps)]
+    for i in range(3, steps, 5):
+        trees[i] = jax.tree.map(jnp.zeros_like, trees[i])
+    return trees
+
+
+def trajectory(tx, params, grads, update=None, **extra):
+    """Updates of every step, with the parameters moving along."""
+    update = update or jax.jit(tx.update)
+    state, updates = tx.init(params), []
+    for g in grads:
+        u, state = update(g, state, params, **extra)
+        params = gx.apply_updates(params, u)
+        updates.append(u)
+    return updates, params, state
+
+
+def optax_trajectory(tx, params, grads):
+    with relaxed():
+        state, updates = tx.init(params), []
+        for g in grads:
+            u, state = jax.jit(tx.update)(g, state, params)
+            params = optax.apply_updates(params, u)
+            updates.append(u)
+        return updates, params, state
+
+
+def assert_close(a, b, rtol=1e-6, atol=1e-7):
+    chex.assert_trees_all_equal_shapes_and_dtypes(a, b)
+    chex.assert_trees_all_close(a, b, rtol=rtol, atol=atol)

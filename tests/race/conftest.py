@@ -1,0 +1,28 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gradtx
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start the real command in a process of its own, which ends with the test."""
+    processes = []
+
+    def run(*args, **options):
+        path = os.pathsep.join([str(Path(gradtx.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path, "FORCE_COLOR": "1"}
+        environment.pop("XLA_FLAGS", None)  # the other tests' eight devices
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path} | options
+        command = [sys.executable, "-m", "gradtx.race._cli", *args]
+        processes.append(subprocess.Popen(command, env=environment, text=True, **options))
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,248 @@
+import json
+import math
+import os
+import re
+import signal
+import time
+from argparse import Namespace
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import gradtx as gx
+from gradtx.race._cli import main
+from gradtx.race._data import prepare
+from gradtx.race._read import Table, load
+
+
+def strict(path):
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def race(out, *args):
+    assert main(["race", "--out", str(out), *args]) == 0
+    assert imread(out / "race.png").ndim == 3
+    return strict(out / "race.json")
+
+
+def test_the_command_learns_digits_and_leaves_its_results(start, tmp_path):
+    process = start("race", "--optimizers", "momentum,adam", "--epochs", "4")
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (0, "")
+    assert "\x1b" not in stdout
+    lines = stdout.splitlines()
+    assert [line for line in lines if line.startswith("epoch 4/4  test loss: momentum ")]
+    table = [line for line in lines if re.match(r" (optimizer|momentum|adam) ", line)]
+    assert len(table) == 3
+    assert all(len(line) <= 80 for line in table)
+    assert re.search(r" 35,88\d ", table[1])
+
+    result = strict(tmp_path / "race" / "race.json")
+    assert (result["status"], result["epochs_done"]) == ("finished", 4)
+    assert {"gradtx", "jax", "flax", "python"} <= set(result["versions"])
+    settings = result["settings"]
+    assert (settings["data"], settings["task"], settings["network"]) == (
+        "digits",
+        "classification",
+        [64, 64, 64, 10],
+    )
+    assert (settings["training_examples"], settings["test_examples"]) == (1437, 360)
+    assert list(result["chains"]) == ["momentum", "adam"]
+    for chain in result["chains"].values():
+        assert chain["test_accuracy"][-1] > 0.9
+        assert chain["train_loss"][-1] < chain["train_loss"][0] < result["initial"]["train_loss"]
+        for key in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+            assert len(chain[key]) == 4
+        assert 0 < chain["milliseconds_per_step"] < 1000
+    adam = result["chains"]["adam"]
+    # Two float32 moments of 64·64 + 64 + 64·64 + 64 + 64·10 + 10 parameters, and a step count.
+    assert adam["state_bytes"] == pytest.approx(2 * 4 * 8970, abs=16)
+    assert adam["learning_rate"] == 0.003
+    assert "adam" in adam["chain"].lower()
+
+    image = tmp_path / "race" / "race.png"
+    assert image.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    height, width, _ = imread(image).shape
+    assert width > height > 500
+    assert sorted(os.listdir(tmp_path / "race")) == ["race.json", "race.png"]
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path):
+    def numbers(seed):
+        args = "--data", "iris", "--optimizers", "adam", "--epochs", "1", "--seed", seed
+        result = race(tmp_path / "out", *args)
+        for chain in result["chains"].values():
+            del chain["milliseconds_per_step"]
+        return result["chains"], result["initial"]
+
+    assert numbers("7") == numbers("7")
+    assert numbers("7") != numbers("8")
+
+
+def test_all_five_race_unless_told_otherwise(tmp_path):
+    chains = race(tmp_path / "out", "--data", "wine", "--epochs", "1")["chains"]
+    assert list(chains) == ["sgd", "momentum", "rmsprop", "adam", "adamw"]
+    rates = {name: chain["learning_rate"] for name, chain in chains.items()}
+    assert rates == {"sgd": 0.1, "momentum": 0.03, "rmsprop": 0.001, "adam": 0.003, "adamw": 0.003}
+    for chain in chains.values():
+        # What race.json calls a chain is the code that makes it.
+        assert repr(eval(chain["chain"], dict(vars(gx)))) == chain["chain"]
+
+
+def test_regression(tmp_path, capsys):
+    result = race(tmp_path / "new" / "out", "--data", "diabetes", "--optimizers", "sgd,adam", "--epochs", "6")
+    assert result["settings"]["task"] == "regression"
+    assert "standardised" in result["settings"]["loss"]
+    for chain in result["chains"].values():
+        assert chain["train_r2"][-1] == pytest.approx(1 - chain["train_loss"][-1], abs=1e-4)
+        assert chain["test_r2"][-1] > 0.2
+    assert "R²" in capsys.readouterr().out
+
+
+def test_a_diverging_chain_is_shown_as_such_and_disturbs_no_other(tmp_path, capsys):
+    args = "--data", "diabetes", "--epochs", "3", "--optimizers"
+    result = race(tmp_path, *args, "momentum,adam", "--learning-rate", "5")
+    assert result["chains"]["momentum"]["test_loss"][-1] is None
+    assert result["chains"]["momentum"]["diverged"]
+    assert not result["chains"]["adam"]["diverged"]
+    assert "diverged" in capsys.readouterr().out
+    result = race(tmp_path, *args, "sgd", "--learning-rate", "1e30")
+    assert result["chains"]["sgd"]["train_loss"] == [None] * 3
+
+
+@pytest.mark.parametrize(("text", "task"), [(True, "classification"), (False, "regression")])
+def test_a_csv_file(tmp_path, text, task):
+    words = ["low", '"high, ""really"""']
+    rows = ["a,b, constant ,target"]
+    rows += [f"{i},{i * i},0.1,{words[i // 20] if text else i / 7}" for i in range(40)]
+    path = tmp_path / "some.csv"
+    path.write_text("\ufeff" + "\n".join(rows) + "\n\n", encoding="utf-8")
+    args = (
+        "--data",
+        str(path),
+        "--target",
+        "target",
+        "--optimizers",
+        "adam",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "32",
+    )
+    result = race(tmp_path / "out", *args)
+    assert result["settings"]["task"] == task
+    assert result["settings"]["network"] == [3, 64, 64, 2 if text else 1]
+
+
+def test_an_npz_file_and_the_task_by_option(tmp_path):
+    path = tmp_path / "some.npz"
+    np.savez(path, x=np.random.default_rng(0).normal(size=(30, 2, 3)), y=np.arange(30) % 3)
+    table = load(str(path), None, True, ())
+    assert prepare(table, None, seed=0).outputs == 3
+    args = "--data", str(path), "--optimizers", "sgd", "--epochs", "1", "--batch-size", "24"
+    assert race(tmp_path, *args, "--task", "regression")["settings"]["network"] == [6, 64, 64, 1]
+
+
+def test_the_split_is_stratified_unless_a_class_has_one_example():
+    y = np.array([0.0] * 80 + [5.0] * 20)
+    problem = prepare(Table("t", np.ones((100, 1)), y), None, seed=0)
+    assert np.bincount(problem.y_test).tolist() == [16, 4]
+    single = prepare(Table("t", np.ones((100, 1)), np.append(y[1:], 9.0)), "classification", seed=0)
+    assert single.outputs == 3
+
+
+def test_inputs_are_standardised_by_the_training_part_and_constants_become_zero():
+    x = np.random.default_rng(0).normal(3, 50, size=(200, 3))
+    x[:, 1] = 0.1
+    problem = prepare(Table("t", x, x[:, 0]), None, seed=0)
+    np.testing.assert_allclose(problem.x_train[:, [0, 2]].mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(problem.x_train[:, [0, 2]].std(0), 1, atol=1e-6)
+    assert not problem.x_train[:, 1].any()
+    assert not problem.x_test[:, 1].any()
+    assert problem.y_train.mean() == pytest.approx(0, abs=1e-6)
+    assert abs(problem.x_test.mean(0)[0]) > 1e-3
+
+
+def test_every_epoch_takes_every_training_example_once_and_padding_counts_for_nothing():
+    import jax
+
+    from gradtx.race._train import Race
+
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    problem = prepare(Table("t", x, x[:, 0]), None, seed=0)
+    args = Namespace(epochs=1, batch_size=16, seed=0, learning_rate=None, optimizers=["sgd"])
+    race = Race(problem, args)
+    first, second = race._batches(), race._batches()
+    for batches in (first, second):
+        taken = np.concatenate([chosen[weights == 1] for chosen, weights in batches])
+        assert sorted(taken) == list(range(40))
+        assert [chosen.shape for chosen, _ in batches] == [(16,)] * 3
+    assert not np.array_equal(first[0][0], second[0][0])
+
+    chosen, weights = first[-1]
+    assert weights.sum() == 8
+    params = race.chains[0].params
+    padded = race._batch_loss(params, *race._train, chosen, weights)
+    short = race._batch_loss(params, *race._train, chosen[:8], weights[:8])
+    np.testing.assert_allclose(padded, short, rtol=1e-6)
+    initial = [jax.tree.leaves(Race(problem, args).chains[0].params)[0] for _ in range(2)]
+    np.testing.assert_array_equal(*initial)
+
+
+def endless(start, tmp_path):
+    process = start("race", "--data", "iris", "--optimizers", "sgd,adam", "--epochs", "1000000")
+    file = tmp_path / "race" / "race.json"
+    deadline = time.monotonic() + 120
+    while not (file.exists() and strict(file)["epochs_done"] > 0):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process, file
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_leaves_the_results_so_far(start, tmp_path, number, code):
+    process, file = endless(start, tmp_path)
+    process.send_signal(number)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert re.fullmatch(r"gradtx race: interrupted after \d+ of 1000000 epochs; their results .*\n", stderr)
+    result = strict(file)
+    assert result["status"] == "interrupted"
+    assert {len(chain["test_loss"]) for chain in result["chains"].values()} == {result["epochs_done"]}
+    assert imread(file.with_name("race.png")).ndim == 3
+
+
+def test_even_a_kill_leaves_valid_numbers(start, tmp_path):
+    process, file = endless(start, tmp_path)
+    process.kill()
+    process.wait()
+    result = strict(file)
+    assert result["status"] == "running"
+    assert math.isfinite(result["chains"]["adam"]["test_loss"][-1])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_a_terminal_gets_a_live_table(start):
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = start("race", "--data", "iris", "--optimizers", "sgd", "--epochs", "2", stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # how Linux tells that the other end is closed
+        pass
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    assert b"\x1b[?25l" in shown  # the cursor is hidden while the table moves,
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # and given back
+    assert b"2/2" in shown
+    assert shown.count(b"optimizer") >= 2

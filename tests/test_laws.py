@@ -1,0 +1,295 @@
+"""Laws that every technique obeys, crossed with every row of cases.py."""
+
+import contextlib
+import pickle
+
+import chex
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+from flax import nnx
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import gradtx as gx
+from tests.cases import CASES
+from tests.helpers import DTYPES, assert_close, gradients, optax_trajectory, relaxed, trajectory, tree
+from tests.problems import PROBLEMS
+
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_optimizer = pytest.mark.parametrize("case", [c for c in CASES if c.optimizer], ids=str)
+
+
+@pytest.fixture(autouse=True)
+def _clear_trace_counter():
+    chex.clear_trace_counter()
+
+
+def _schedule(value):
+    return lambda step: value / (1.0 + 0.1 * jnp.asarray(step, jnp.float32))
+
+
+@every_optimizer
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_descends(case, problem):
+    if problem.complex and not case.complex:
+        pytest.skip("the case is declared as real")
+    tx = case.tx()
+
+    def step(carry, _):
+        params, state = carry
+        value, grads = jax.value_and_grad(problem.value)(params)
+        # The gradient of a real function of z points along its conjugate.
+        grads = jax.tree.map(jnp.conj, grads)
+        return gx.apply_gradients(tx, grads, state, params), value
+
+    (params, _), values = jax.jit(lambda c: jax.lax.scan(step, c, length=300))((problem.start, tx.init(problem.start)))
+    assert jnp.isfinite(values).all()
+    assert problem.value(params) < 0.7 * values[0]
+
+
+@every_case
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+@pytest.mark.parametrize("varies", [False, True])
+def test_follows_its_float64_reference(case, dtype, varies):
+    if dtype == np.complex64 and not case.complex:
+        pytest.skip("the case is declared as real")
+    grads, params = gradients(20, dtype), tree(1, dtype)
+    varying = case.arguments.get(case.varying, 0.5)
+    tx = case.tx(**{case.varying: _schedule(varying)}) if varies else case.tx()
+    updates, _, _ = trajectory(tx, params, grads)
+
+    p = [np.asarray(x, np.complex128 if dtype == np.complex64 else np.float64) for x in jax.tree.leaves(params)]
+    states = [{} for _ in p]
+    for t, (g, u) in enumerate(zip(grads, updates, strict=True), 1):
+        arguments = case.arguments | ({case.varying: varying / (1 + 0.1 * (t - 1))} if varies else {})
+        g64 = [np.asarray(x, y.dtype) for x, y in zip(jax.tree.leaves(g), p, strict=True)]
+        if case.whole:
+            expected = case.reference(g64, p, t, {}, **arguments)
+        else:
+            expected = [case.reference(*x, t, s, **arguments) for *x, s in zip(g64, p, states, strict=True)]
+        for ours, theirs in zip(jax.tree.leaves(u), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6 * (1e-30 + np.abs(theirs).max(initial=0)))
+        p = [x + y for x, y in zip(p, expected, strict=True)]
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.optax], ids=str)
+@pytest.mark.parametrize("varies", [False, True])
+def test_equals_optax(case, varies):
+    changed = {"learning_rate": _schedule(0.1)} if varies else {}
+    if varies and case.varying != "learning_rate":
+        pytest.skip("optax schedules the learning rate alone")
+    ours = trajectory(case.tx(**changed), tree(1), gradients(20))[:2]
+    theirs = optax_trajectory(case.peer(**changed), tree(1), gradients(20))[:2]
+    assert_close(ours, theirs, rtol=2e-4, atol=1e-6)
+
+
+@every_case
+def test_jit_eager_and_scan_agree(case):
+    tx, params, grads = case.tx(), tree(1), gradients(6)
+    jitted = trajectory(tx, params, grads)
+    eager = trajectory(tx, params, grads, update=tx.update)
+
+    def step(carry, g):
+        params, state = carry
+        u, state = tx.update(g, state, params)
+        return (gx.apply_updates(params, u), state), u
+
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *grads)
+    (final, state), updates = jax.lax.scan(step, (params, tx.init(params)), stacked)
+    scanned = [jax.tree.map(lambda x, i=i: x[i], updates) for i in range(6)], final, state
+    assert_close(jitted, eager, rtol=1e-6)
+    assert_close(jitted, scanned, rtol=1e-6)
+
+
+@every_case
+def test_vmap_over_a_hyperparameter_is_a_loop(case):
+    params, grads = tree(1), gradients(4)
+    values = jnp.asarray([0.1, 0.3, 0.6])
+
+    def final(value):
+        return trajectory(
+            case.tx(**{case.varying: value}), params, grads, update=case.tx(**{case.varying: value}).update
+        )
+
+    batched = jax.jit(jax.vmap(final))(values)
+    for i, value in enumerate(values):
+        assert_close(jax.tree.map(lambda x, i=i: x[i], batched), final(value), rtol=1e-5, atol=1e-6)
+
+
+@every_case
+def test_tunable_equals_constant(case):
+    params, grads = tree(1), gradients(6)
+    value = case.arguments.get(case.varying, 0.5)
+    tx = case.tx(**{case.varying: gx.tunable(0.125)})
+    state = gx.set_hyperparams(tx.init(params), **{case.varying: value})
+    update = jax.jit(chex.assert_max_traces(tx.update, 1))
+    p, tuned = params, []
+    for g in grads:
+        u, state = update(g, state, p)
+        p = gx.apply_updates(p, u)
+        tuned.append(u)
+    constant, _, _ = trajectory(case.tx(**{case.varying: value}), params, grads)
+    assert_close(tuned, constant, rtol=1e-4, atol=1e-6)
+
+
+@every_case
+def test_fused_equals_stage_by_stage(case):
+    params, grads = tree(1), gradients(5)
+    tx = case.tx()
+    apart = optax.chain(*(gx.chain(gx.Transformation((stage,))) for stage in tx._stages))
+    assert_close(trajectory(tx, params, grads)[:2], trajectory(apart, params, grads)[:2], rtol=1e-6)
+
+
+@every_case
+@pytest.mark.parametrize("param_dtype", DTYPES)
+@pytest.mark.parametrize("grad_dtype", DTYPES)
+def test_state_is_a_fixed_point_and_compiles_once(case, param_dtype, grad_dtype):
+    tx, params, grads = case.tx(), tree(1, param_dtype), tree(2, grad_dtype)
+    step = jax.jit(chex.assert_max_traces(tx.update, 1))
+    state = tx.init(params)
+    for _ in range(3):
+        updates, new = step(grads, state, params)
+        chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+        chex.assert_trees_all_equal_shapes_and_dtypes(updates, grads)
+        assert not any(x.weak_type for x in jax.tree.leaves((new, updates)))
+        state = new
+    chex.assert_tree_all_finite(state)
+    moments = jax.tree.leaves(state.stages)
+    assert all(x.dtype == jnp.float32 for x in moments)
+    if not any("param" in stage.needs for stage in tx.stages.values()):
+        assert_close(tx.update(grads, tx.init(params)), tx.update(grads, tx.init(params), params))
+
+
+@every_case
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_zero_gradients_give_finite_updates(case, dtype):
+    zeros = jax.tree.map(jnp.zeros_like, tree(1, dtype))
+    for params in (zeros, tree(1, dtype)):
+        updates, _, state = trajectory(case.tx(), params, [zeros] * 3)
+        chex.assert_tree_all_finite((updates, state))
+
+
+@every_case
+def test_none_gradients_leave_parameter_and_slots_alone(case):
+    tx, params = case.tx(), tree(1)
+    grads = tree(2) | {"w": None}
+    updates, state = tx.update(grads, tx.init(params), params)
+    assert updates["w"] is None
+    assert updates["deep"][1] is None
+    assert updates["z"].shape == (0, 2)
+    for slots in state.stages.values():
+        for slot, initial in zip(
+            slots.values(), tx.init(params).stages[next(iter(state.stages))].values(), strict=True
+        ):
+            assert_close(slot["w"], initial["w"])
+    chex.assert_trees_all_equal(gx.apply_updates(params, updates)["w"], params["w"])
+    chex.assert_trees_all_equal(gx.apply_gradients(tx, grads, tx.init(params), params)[0]["w"], params["w"])
+
+
+@every_case
+def test_apply_gradients_equals_update_then_apply(case):
+    tx, params, grads = case.tx(), tree(1), gradients(1)[0]
+    updates, state = tx.update(grads, tx.init(params), params)
+    expected = gx.apply_updates(params, updates), state
+    assert_close(gx.apply_gradients(tx, grads, tx.init(params), params), expected, rtol=1e-6)
+
+
+@every_case
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("inside", [False, True])
+def test_sharded_equals_unsharded(case, axis_type, inside):
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(axis_type,))
+    sharding = NamedSharding(mesh, P("x"))
+    rng = np.random.RandomState(0)
+    params, grads = ({"w": rng.standard_normal((16, 3)), "b": rng.standard_normal(8)} for _ in range(2))
+    params, grads = (jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), t) for t in (params, grads))
+    tx = case.tx()
+    expected = gx.apply_gradients(tx, grads, tx.init(params), params)
+    with jax.set_mesh(mesh) if inside else contextlib.nullcontext():
+        p, g = jax.device_put((params, grads), sharding)
+        state = jax.jit(tx.init)(p)
+        new = jax.jit(lambda g, s, p: gx.apply_gradients(tx, g, s, p))(g, state, p)
+        for x in jax.tree.leaves((tx.init(p).stages, state.stages, new[0], new[1].stages)):
+            assert x.sharding.is_equivalent_to(sharding, x.ndim), x.sharding
+    assert_close(jax.device_get(new), jax.device_get(expected), rtol=1e-6)
+
+
+@every_case
+def test_is_data(case):
+    tx, again = case.tx(), case.tx()
+    assert tx == again
+    assert (tx != again) is False  # tuples have their own __ne__
+    assert hash(tx) == hash(again)
+    assert tx != case.tx(**{case.varying: 0.123})
+    assert pickle.loads(pickle.dumps(tx)) == tx
+    assert eval(repr(tx), vars(gx)) == tx
+
+    @chex.assert_max_traces(1)
+    def step(tx, g):
+        return tx.update(g, tx.init(g), g)
+
+    static, argument = jax.jit(step, static_argnums=0), tree(1)
+    static(tx, argument), static(again, argument), static(pickle.loads(pickle.dumps(tx)), argument)
+    chex.clear_trace_counter()
+    as_pytree = jax.jit(step)
+    as_pytree(tx, argument), as_pytree(again, argument)
+
+
+@every_case
+def test_state_round_trips(case, tmp_path):
+    _, _, state = trajectory(case.tx(), tree(1), gradients(3))
+    chex.assert_trees_all_equal(pickle.loads(pickle.dumps(state)), state)
+    template = case.tx().init(tree(1))
+    packed = flax.serialization.from_bytes(template, flax.serialization.to_bytes(state))
+    chex.assert_trees_all_equal(packed, state)
+    arrays = {k: v for k, v in tree(1).items() if k != "z"}  # orbax saves no empty arrays
+    state = case.tx().update(arrays, case.tx().init(arrays), arrays)[1]
+    with relaxed(), ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", state)
+        checkpointer.wait_until_finished()
+        restored = checkpointer.restore(tmp_path / "state", case.tx().init(arrays))
+    chex.assert_trees_all_equal(restored, state)
+
+
+@every_case
+def test_goes_into_optax(case):
+    params, grads = tree(1), gradients(4)
+    tx = case.tx()
+    alone, _, _ = trajectory(tx, params, grads)
+    assert_close(trajectory(optax.chain(optax.identity(), tx), params, grads)[0], alone)
+    everything = jax.tree.map(lambda _: True, params)
+    assert_close(trajectory(optax.masked(tx, everything), params, grads)[0], alone)
+    assert_close(trajectory(gx.chain(optax.chain(tx)), params, grads)[0], alone)
+    with relaxed():
+        injected = optax.inject_hyperparams(case.make)(**case.arguments)
+        assert_close(trajectory(injected, params, grads)[0], alone, rtol=1e-4, atol=1e-6)
+        twice = [g for g in grads for _ in range(2)]
+        several = optax.MultiSteps(tx, 2)
+        assert_close(trajectory(several, params, twice)[0][1::2], alone, rtol=1e-5)
+        doubled = optax.tree.map_params(tx, lambda x: 2 * x, tx.init(params))
+        assert jax.tree.structure(doubled) == jax.tree.structure(tx.init(params))
+        for name, slots in tx.init(params).stages.items():
+            for slot in slots:
+                assert_close(optax.tree.get(tx.init(params), slot), tx.init(params).stages[name][slot])
+
+
+@every_optimizer
+def test_trains_an_nnx_module(case):
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, case.tx(), wrt=nnx.Param)
+    x = jnp.asarray(np.random.RandomState(0).standard_normal((8, 3)), jnp.float32)
+
+    @nnx.jit
+    def step(model, optimizer):
+        loss, grads = nnx.value_and_grad(lambda m: jnp.mean(jnp.square(m(x) - jnp.ones((8, 2)))))(model)
+        optimizer.update(model, grads)
+        return loss
+
+    with relaxed():
+        losses = [step(model, optimizer) for _ in range(20)]
+    assert losses[-1] < losses[0]
