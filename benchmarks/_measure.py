@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import itertools
 import os
 import platform
 import statistics
@@ -59,25 +60,21 @@ def ratio(times: Times, name: str, to: str) -> float | None:
 class Phases(NamedTuple):
     """What one compilation from scratch cost, in seconds, and what came out of it."""
 
-    trace: float
-    lower: float
-    compile: float
+    seconds: Mapping[str, float]
     equations: int
     expanded: int
     temporary: int  # bytes
     compiled: Any
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        names = ("trace", "lower", "compile")
-        return {name: getattr(self, name) for name in names} | {"trace+lower": self.trace + self.lower}
 
 
 def phases(step: Callable[..., Any], *args: Any, donate: tuple[int, ...] = ()) -> Phases:
     """Traces, lowers and compiles `step`, with nothing left over from an earlier time."""
     jax.clear_caches()
     leaf_function.cache_clear()  # gradtx's own, which outlives JAX's
+    # A collection in mid-trace shall scan what this trace made, not all that the process holds: that takes as long as
+    # tracing hundreds of parameters, and falls on a peer by chance.
     gc.collect()
+    gc.freeze()
     clock = [time.perf_counter()]
     traced = jax.jit(step, donate_argnums=donate).trace(*args)
     clock.append(time.perf_counter())
@@ -85,9 +82,11 @@ def phases(step: Callable[..., Any], *args: Any, donate: tuple[int, ...] = ()) -
     clock.append(time.perf_counter())
     compiled = lowered.compile()
     clock.append(time.perf_counter())
-    seconds = [end - start for start, end in zip(clock, clock[1:], strict=False)]
+    gc.unfreeze()
+    trace, lower, compile_ = (end - start for start, end in itertools.pairwise(clock))
+    seconds = {"trace": trace, "lower": lower, "trace + lower": trace + lower, "compile": compile_}
     temporary = compiled.memory_analysis().temp_size_in_bytes
-    return Phases(*seconds, *equations(traced.jaxpr.jaxpr), temporary, compiled)
+    return Phases(seconds, *equations(traced.jaxpr.jaxpr), temporary, compiled)
 
 
 def warm_up_jax() -> None:
@@ -98,15 +97,15 @@ def warm_up_jax() -> None:
 def equations(jaxpr: Any) -> tuple[int, int]:
     """The equations of a jaxpr, counting each inner jaxpr once, and with every call expanded in its place."""
     sizes: dict[int, int] = {}
+    seen: list[Any] = []
 
     def expanded(jaxpr: Any) -> int:
         if id(jaxpr) not in sizes:
-            calls = [_inner(eqn) for eqn in jaxpr.eqns]
-            sizes[id(jaxpr)] = sum(sum(map(expanded, inner)) if inner else 1 for inner in calls)
             seen.append(jaxpr)
+            inner = map(_inner, jaxpr.eqns)
+            sizes[id(jaxpr)] = sum(sum(map(expanded, called)) if called else 1 for called in inner)
         return sizes[id(jaxpr)]
 
-    seen: list[Any] = []
     total = expanded(jaxpr)
     return sum(len(inner.eqns) for inner in seen), total
 
@@ -119,15 +118,15 @@ def _inner(eqn: Any) -> list[Any]:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table: the first column is a name, the others are figures."""
-    out = Table(title=title, title_justify="left", title_style="bold")
+    """Prints a table: the first column holds names, the others figures."""
+    out = Table(title_justify="left")
     for i, column in enumerate(columns):
         out.add_column(column, justify="right" if i else "left", no_wrap=True)
     for row in rows:
         out.add_row(*row)
-    console = Console()
+    print(f"\n{title}")
     # A pipe has no width of its own, and figures that are cut off are of no use.
-    Console(width=max(console.width, 130)).print(out)
+    Console(width=max(Console().width, 160)).print(out)
 
 
 def number(value: float | None, form: str = ".2f") -> str:

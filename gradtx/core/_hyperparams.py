@@ -1,6 +1,7 @@
 """Reading hyperparameters, and changing the tunable ones in mid-run."""
 
 import difflib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -48,16 +49,31 @@ def set_hyperparams(state: Any, **values: Any) -> Any:
     >>> gx.set_hyperparams(state, learning_rate=0.01).hyperparams
     {'scale_by_learning_rate.learning_rate': Array(0.01, dtype=float32)}
     """
-    leaves, treedef = jax.tree.flatten(state, is_leaf=lambda x: isinstance(x, State))
-    owners = [(i, full) for i, leaf in enumerate(leaves) if isinstance(leaf, State) for full in leaf.hyperparams]
+    known: list[str] = []
+    _map_states(state, lambda s: known.extend(s.hyperparams) or s)
+    new = {}
     for name, value in values.items():
-        found = [(i, full) for i, full in owners if name in (full, full.rpartition(".")[2])]
+        found = [full for full in known if name in (full, full.rpartition(".")[2])]
         if len(found) != 1:
-            raise ValueError(_complaint(name, [full for _, full in found], [full for _, full in owners]))
-        ((i, full),) = found
-        hyper = leaves[i].hyperparams
-        leaves[i] = leaves[i]._replace(hyperparams={**hyper, full: _like(hyper[full], full, value)})
-    return jax.tree.unflatten(treedef, leaves)
+            raise ValueError(_complaint(name, found, known))
+        new[found[0]] = value
+    return _map_states(
+        state,
+        lambda s: s._replace(
+            hyperparams={
+                full: _like(old, full, new[full]) if full in new else old for full, old in s.hyperparams.items()
+            }
+        ),
+    )
+
+
+def _map_states(tree: Any, f: Callable[[State], State]) -> Any:
+    """`f` of every state in a tree, also of those within the stages of another."""
+
+    def visit(leaf: Any) -> Any:
+        return f(leaf._replace(stages=_map_states(leaf.stages, f))) if isinstance(leaf, State) else leaf
+
+    return jax.tree.map(visit, tree, is_leaf=lambda x: isinstance(x, State))
 
 
 def _like(old: Any, name: str, value: Any) -> jax.Array:

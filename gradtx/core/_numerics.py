@@ -23,8 +23,7 @@ def _split(c: Any, x: jax.Array) -> tuple[Any, float | None]:
     """A constant as the sum of two float32 numbers of one sign, so that an infinite x gives no inf - inf."""
     if isinstance(c, jax.Array) or jnp.finfo(x.dtype).bits > 32:
         return c, None
-    high = np.float32(c)
+    high = float(np.float32(c))
     if abs(high) > abs(c):
-        high = np.nextafter(high, np.float32(0))
-    low = np.float32(c - float(high))
-    return float(high), float(low) if low else None
+        high = float(np.nextafter(np.float32(high), np.float32(0)))
+    return high, float(np.float32(c - high)) or None

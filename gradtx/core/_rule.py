@@ -109,7 +109,7 @@ class Rule(Record):
             raise TypeError(f"{cls.__name__}: a rule has scope TREE exactly if it has a measure")
 
     def measure(self, grads: Sequence[jax.Array], at: At) -> Mapping[str, Any]:
-        """Scalars over all gradients, which `update` finds in `at.measured`; those named after a SCALAR slot are kept."""
+        """Scalars over all gradients, found in `at.measured` by `update`; those named after a SCALAR slot are kept."""
         raise NotImplementedError
 
     def update(self, g: jax.Array, slot: Any, at: At) -> tuple[jax.Array, Mapping[str, jax.Array]]:

@@ -54,7 +54,7 @@ class Description:
         return slots / self.parameters if self.parameters else 0.0
 
     def __str__(self) -> str:
-        rows = [("stage", "hyperparameters", "slot", "role", "dtype", "bytes")]
+        rows: list[tuple[str, ...]] = [("stage", "hyperparameters", "slot", "role", "dtype", "bytes")]
         for stage in self.stages:
             hyper = [f"{name}={value}" for name, value in stage.hyperparams.items()] or [""]
             slots = [(n, s.role, "/".join(s.dtypes), f"{s.bytes:,}") for n, s in stage.slots.items()] or [("",) * 4]

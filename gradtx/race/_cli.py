@@ -99,8 +99,8 @@ def parser() -> argparse.ArgumentParser:
     add("--task", choices=("classification", "regression"), help="what the target is (default: see below)")
     add("--epochs", type=_whole(1, 10**6), default=15, metavar="N",
         help="passes over the training set (default: 15)")  # fmt: skip
-    add("--batch-size", type=_whole(1, 10**9), default=64, metavar="N",
-        help="examples in a step (default: 64)")  # fmt: skip
+    add("--batch-size", type=_whole(1, 10**9), metavar="N",
+        help="examples in a step (default: 64, or all where there are fewer)")  # fmt: skip
     add("--learning-rate", type=_rate, metavar="RATE", help=f"one for all (default: {rates})")
     add("--seed", type=_whole(0, 2**32 - 1), default=0, metavar="N",
         help="of the split, the initial parameters and the batches (default: 0)")  # fmt: skip
@@ -118,8 +118,9 @@ def _race(args: argparse.Namespace, signals: Signals) -> None:
 
     table = load(args.data, args.target, args.task != "regression", BUNDLED)
     problem = prepare(table, args.task, args.seed)
-    if args.batch_size > len(problem.x_train):
-        size = len(problem.x_train)
+    size = len(problem.x_train)
+    args.batch_size = args.batch_size or min(64, size)
+    if args.batch_size > size:
         raise InputError(f"argument --batch-size: {args.batch_size} is more than the {size} training examples")
     signals.check()
     from gradtx.race._results import Folder

@@ -10,6 +10,6 @@ OPTIMIZERS: dict[str, tuple[float, Callable[[float], Any]]] = {
     "momentum": (0.03, lambda rate: gx.sgd(rate, momentum=0.9)),
     "rmsprop": (0.001, lambda rate: gx.rmsprop(rate)),
     "adam": (0.003, lambda rate: gx.adam(rate)),
-    "adamw": (0.003, lambda rate: gx.adamw(rate)),
+    "adamw": (0.003, lambda rate: gx.adamw(rate, weight_decay=0.1)),
 }
 """Name -> (default learning rate, the chain for a learning rate)."""

@@ -108,9 +108,8 @@ class cosine_decay(Schedule):
     exponent: Positive = 1.0
 
     def __call__(self, step: Any) -> jax.Array:
-        return self.init_value * (
-            (1 - self.alpha) * _half_cosine(step, 0, self.decay_steps, self.exponent) + self.alpha
-        )
+        wave, _ = _half_cosine(step, 0, self.decay_steps, self.exponent)
+        return self.init_value * ((1 - self.alpha) * wave + self.alpha)
 
 
 class warmup_cosine(Schedule):
@@ -153,12 +152,15 @@ class warmup_cosine(Schedule):
     def __call__(self, step: Any) -> jax.Array:
         done, left = progress(step, 0, self.warmup_steps)
         warm = self.init_value * left + self.peak_value * done
-        c = _half_cosine(step, self.warmup_steps, self.decay_steps - self.warmup_steps, self.exponent)
-        return jnp.where(done < 1, warm, self.peak_value * c + self.end_value * (1 - c))
+        length = self.decay_steps - self.warmup_steps
+        wave, rest = _half_cosine(step, self.warmup_steps, length, self.exponent)
+        return jnp.where(left > 0, warm, self.peak_value * wave + self.end_value * rest)
 
 
-def _half_cosine(step: Any, begin: Any, length: Any, exponent: Any) -> jax.Array:
-    """((1 + cos(π·done)) / 2)ᵖ, as sin²(π/2·left), which does not cancel near the end."""
-    _, left = progress(step, begin, length)
-    wave = jnp.square(jnp.sin(jnp.pi / 2 * left))
-    return wave if isinstance(exponent, float) and exponent == 1 else wave**exponent
+def _half_cosine(step: Any, begin: Any, length: Any, exponent: Any) -> tuple[jax.Array, jax.Array]:
+    """(w, 1 - w), w = ((1 + cos(π·done)) / 2)ᵖ, from squared sines, which do not cancel at either end."""
+    wave, rest = (jnp.square(jnp.sin(jnp.pi / 2 * part)) for part in reversed(progress(step, begin, length)))
+    if isinstance(exponent, float | int) and exponent == 1:
+        return wave, rest
+    wave = wave ** as_float(exponent)
+    return wave, 1 - wave

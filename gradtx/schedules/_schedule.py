@@ -29,10 +29,9 @@ class Schedule(Record):
 
 def since(step: Any, begin: Any) -> jax.Array:
     """Steps since `begin`, at least 0; integer where both are."""
-    step, begin = jnp.asarray(step), jnp.asarray(begin)
-    if not (jnp.issubdtype(step.dtype, jnp.integer) and jnp.issubdtype(begin.dtype, jnp.integer)):
-        step, begin = as_float(step), as_float(begin)
-    passed = step - jnp.asarray(begin, step.dtype)
+    whole = all(jnp.issubdtype(jnp.result_type(x), jnp.integer) for x in (step, begin))
+    dtype = jnp.result_type(int if whole else float)  # a uint8 would wrap around
+    passed = jnp.asarray(step, dtype) - jnp.asarray(begin, dtype)
     return jnp.maximum(passed, jnp.zeros_like(passed))
 
 
@@ -43,23 +42,26 @@ def progress(step: Any, begin: Any, length: Any) -> tuple[jax.Array, jax.Array]:
         done = as_float(done)
     length = jnp.asarray(length, done.dtype)
     done = jnp.minimum(done, length)
-    whole = as_float(jnp.where(length > 0, length, jnp.ones_like(length)))
-    return jnp.where(length > 0, as_float(done) / whole, 1.0), as_float(length - done) / whole
+    whole, left = as_float(jnp.maximum(length, jnp.ones_like(length))), as_float(length - done)
+    # XLA turns the division by a constant into a product, whose x / x may fall short of 1.
+    return jnp.where(left > 0, as_float(done) / whole, 1.0), left / whole
 
 
 def power(base: Any, steps: jax.Array, scale: Any = 1) -> jax.Array:
     """base^(steps / scale), where a constant base > 0 keeps 1e-6 relative accuracy over millions of steps."""
     if isinstance(base, jax.Array) or isinstance(scale, jax.Array):
-        return jnp.exp(as_float(steps) * (jnp.log(jnp.asarray(base)) / scale))
-    rate = math.log(base) / scale
-    # steps·rate in float32 would be off by |steps·rate|·1e-7. With 12-bit factors the products are exact.
-    step_block = jnp.asarray(4096, steps.dtype)
-    blocks = steps // step_block
-    rest = steps - blocks * step_block
+        return jnp.exp(as_float(steps) * jnp.log(as_float(base)) / as_float(scale))
+    rate = math.log2(base) / scale
+    # steps·rate in float32 would be off by |steps·rate|·1e-7, and so would the power. Products of 12-bit factors are
+    # exact, their whole parts become the exponent of the result, and only what is left is rounded.
     mantissa, exponent = math.frexp(rate)
     high = math.ldexp(round(mantissa * 4096), exponent - 12)
-    exponents = (as_float(blocks) * (4096 * high), as_float(rest) * high, as_float(steps) * (rate - high))
-    return math.prod(jnp.exp(x) for x in exponents)  # type: ignore[return-value]
+    blocks = steps // jnp.asarray(4096, steps.dtype)
+    rest = steps - blocks * jnp.asarray(4096, steps.dtype)
+    parts = as_float(blocks) * (4096 * high), as_float(rest) * high, as_float(steps) * (rate - high)
+    whole = [jnp.round(x) for x in parts]
+    fraction = sum(x - n for x, n in zip(parts, whole, strict=True))
+    return jnp.ldexp(jnp.exp2(fraction), jnp.asarray(jnp.clip(sum(whole), -300, 300), jnp.int32))
 
 
 def as_float(x: Any) -> jax.Array:

@@ -13,7 +13,7 @@ from gradtx.core import times_plus
 def ema(m: jax.Array, g: jax.Array, b: Any) -> jax.Array:
     """Exponential moving average b·m + (1-b)·g.
 
-    With 0.999 rounded to float32, b and 1-b would not add up to 1, and the average of a constant be off by 1.3e-5.
+    With 0.999 rounded to float32, b and 1-b would not add up to 1, and the average drift away by up to 1.3e-5.
     """
     return times_plus(b, m, (1 - b) * g)
 
@@ -24,7 +24,7 @@ def abs_sq(g: jax.Array) -> jax.Array:
 
 
 def debias(m: jax.Array, b: Any, count: jax.Array, first: jax.Array | None = None) -> jax.Array:
-    """m / (1 - bᵗ): the average m of t values without the weight of its start at zero [arXiv:1412.6980, §3].
+    """The average m of t values without the weight of its start at zero: m / (1 - bᵗ) [arXiv:1412.6980, §3].
 
     The average of one value is that value: where m started at zero, give it as `first`, and t = 1 is free of rounding.
     """

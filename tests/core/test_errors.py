@@ -269,7 +269,7 @@ def test_set_hyperparams():
             gx.set_hyperparams(state, **{name: 0.1})
     with pytest.raises(ValueError, match=r"nothing is tunable in this state; make it so with gx.tunable"):
         gx.set_hyperparams(gx.sgd(0.1).init(x), learning_rate=0.1)
-    with pytest.raises(ValueError, match="is ambiguous, it could be any of clip.max_delta, clip_2.max_delta"):
+    with pytest.raises(ValueError, match=r"is ambiguous, it could be any of clip\.max_delta, clip_2\.max_delta"):
         gx.set_hyperparams(gx.chain(gx.clip(gx.tunable(1.0)), gx.clip(gx.tunable(2.0))).init(x), max_delta=1.0)
     with pytest.raises(ValueError, match="got nan"):
         gx.set_hyperparams(state, b1=float("nan"))

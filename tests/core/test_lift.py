@@ -216,11 +216,11 @@ def test_no_copy_of_the_gradients():
     assert analysis.temp_size_in_bytes < params["w"].nbytes / 100
 
 
-@pytest.mark.parametrize("value", [1e38, 1e25, 1e-25, 1e-38, 1e4])
+@pytest.mark.parametrize("value", [3e38, 1e25, 1e-25, 1e-36, 1e4])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_global_norm_neither_overflows_nor_underflows(value, dtype):
     grads = {"a": jnp.asarray([3 * value / 5], dtype), "b": jnp.asarray([4 * value / 5], dtype)}
-    for clip in (1e-30, 1e30, 1.0):
+    for clip in (value / 10, value * 0.999, min(3.4e38, value * 10)):
         tx = gx.clip_by_global_norm(clip)
         updates, _ = jax.jit(tx.update)(grads, tx.init(grads))
         a, b = (float(updates[k][0]) for k in "ab")
@@ -298,9 +298,8 @@ def test_equinox():
 
 
 def test_import_costs_no_optional_package():
-    code = "import sys, gradtx; print([m for m in %r if m in sys.modules])" % (
-        ["flax", "haiku", "torch", "keras", "orbax", "matplotlib", "sklearn", "rich", "equinox"],
-    )
+    optional = ["flax", "haiku", "torch", "keras", "orbax", "matplotlib", "sklearn", "rich", "equinox"]
+    code = f"import sys, gradtx; print([m for m in {optional} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -1,0 +1,112 @@
+"""Numbers, schedules and tunables."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gradtx as gx
+from tests.helpers import assert_close, gradients, relaxed, trajectory, tree
+
+
+def test_what_every_hyperparameter_is_now():
+    tx = gx.chain(
+        gx.clip_by_global_norm(jnp.asarray(2.0)),
+        gx.named("body", gx.adam(gx.schedules.linear(1.0, 0.0, 4), b1=gx.tunable(0.8))),
+        gx.clip(lambda step: 3.0),
+    )
+    x = jnp.ones(2)
+    state = tx.init(x)
+    for expected in (1.0, 0.75):
+        found = gx.hyperparams(tx, state)
+        assert found.keys() == {
+            "clip_by_global_norm.max_norm",
+            *(f"body.scale_by_adam.{name}" for name in ("b1", "b2", "eps", "eps_root")),
+            "body.scale_by_learning_rate.learning_rate",
+            "clip.max_delta",
+        }
+        np.testing.assert_allclose(found["body.scale_by_learning_rate.learning_rate"], expected)
+        assert found["body.scale_by_adam.b2"] == 0.999
+        np.testing.assert_allclose(found["body.scale_by_adam.b1"], 0.8)
+        assert found["clip.max_delta"] == 3.0
+        _, state = tx.update(x, state)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "scale_by_learning_rate.learning_rate"])
+def test_setting_changes_the_next_update_without_compiling(name):
+    tx, x = gx.sgd(gx.tunable(0.1)), jnp.ones(2)
+    chex.clear_trace_counter()
+    update = jax.jit(chex.assert_max_traces(tx.update, 1))
+    state = tx.init(x)
+    for value in (0.5, 0.25, np.float32(0.125), jnp.asarray(1.0), 3):
+        state = gx.set_hyperparams(state, **{name: value})
+        updates, state = update(x, state)
+        np.testing.assert_array_equal(updates, -np.float32(value))
+
+
+def test_setting_leaves_the_old_state_alone():
+    state = gx.sgd(gx.tunable(0.5)).init(jnp.ones(2))
+    gx.set_hyperparams(state, learning_rate=0.25)
+    assert state.hyperparams["scale_by_learning_rate.learning_rate"] == 0.5
+
+
+def test_setting_inside_optax_and_inside_foreign_stages():
+    inner = gx.named("inner", gx.sgd(gx.tunable(1.0)))
+    x = jnp.ones(2)
+    for tx in (optax.chain(optax.identity(), inner), gx.chain(optax.chain(inner), gx.clip(gx.tunable(9.0)))):
+        state = gx.set_hyperparams(tx.init(x), learning_rate=0.25)
+        np.testing.assert_array_equal(tx.update(x, state, x)[0], -0.25)
+
+
+def test_a_sweep_is_one_vmap():
+    tx, params, grads = gx.adam(gx.tunable(0.0)), tree(1), gradients(3)
+    rates = jnp.linspace(0.01, 0.16, 16)
+
+    @jax.jit
+    @jax.vmap
+    def final(rate):
+        p, state = params, gx.set_hyperparams(tx.init(params), learning_rate=rate)
+        for g in grads:
+            p, state = gx.apply_gradients(tx, g, state, p)
+        return p
+
+    swept = final(rates)
+    for i in (0, 15):
+        _, alone, _ = trajectory(gx.adam(float(rates[i])), params, grads)
+        assert_close(jax.tree.map(lambda x, i=i: x[i], swept), alone, rtol=1e-5)
+
+
+def test_a_batched_state_takes_batched_values():
+    state = jax.vmap(gx.sgd(gx.tunable(0.1)).init)(jnp.ones((3, 2)))
+    state = gx.set_hyperparams(state, learning_rate=jnp.asarray([1.0, 2.0, 3.0]))
+    updates, _ = jax.vmap(gx.sgd(gx.tunable(0.1)).update)(jnp.ones((3, 2)), state)
+    np.testing.assert_array_equal(updates[:, 0], [-1, -2, -3])
+
+
+def test_low_precision_parameters_do_not_touch_hyperparameters():
+    """In optax, inject_hyperparams rounds b2 = 0.999 to bfloat16, which is 1, and the first update is NaN."""
+    p = jnp.ones(4, jnp.bfloat16)
+    tx = gx.adam(gx.tunable(1e-3), b1=gx.tunable(0.9), b2=gx.tunable(0.999), eps=gx.tunable(1e-8))
+    state = tx.init(p)
+    assert all(value.dtype == jnp.float32 for value in state.hyperparams.values())
+    updates, _ = tx.update(p, state, p)
+    np.testing.assert_allclose(np.asarray(updates, np.float32), -1e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("schedule", [lambda step: 0.5, lambda step: 1 / (2 + 0 * step), optax.constant_schedule(0.5)])
+def test_any_callable_is_a_schedule(schedule):
+    tx, x = gx.sgd(schedule), jnp.ones(2)
+    with relaxed():
+        for update in (tx.update, jax.jit(tx.update)):
+            np.testing.assert_array_equal(update(x, tx.init(x))[0], -0.5)
+
+
+def test_schedules_see_steps_from_zero():
+    tx, x, seen = gx.sgd(gx.schedules.linear(0.0, 1.0, 10)), jnp.ones(1), []
+    state = tx.init(x)
+    for _ in range(3):
+        updates, state = tx.update(x, state)
+        seen.append(float(updates[0]))
+    np.testing.assert_allclose(seen, [0, -0.1, -0.2], rtol=1e-6)

@@ -1,0 +1,79 @@
+"""What is particular to Adam: the accuracy of its bias correction."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gradtx as gx
+from gradtx.techniques._moments import one_minus_power
+from tests.helpers import relaxed
+
+
+def _ulp(found, expected):
+    return np.abs(np.asarray(found, np.float64) - expected) / np.spacing(np.abs(expected).astype(np.float32))
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_first_update_is_within_two_units_in_the_last_place(jit):
+    rng = np.random.RandomState(0)
+    g = (rng.standard_normal(100_000) * 10.0 ** rng.uniform(-4, 4, 100_000)).astype(np.float32)
+    expected = -1e-3 * g.astype(np.float64) / (np.abs(g.astype(np.float64)) + 1e-8)
+
+    def first(tx):
+        update = jax.jit(tx.update) if jit else tx.update
+        with relaxed():
+            return update(jnp.asarray(g), tx.init(jnp.asarray(g)))[0]
+
+    assert _ulp(first(gx.adam(1e-3)), expected).max() <= 2
+    assert _ulp(first(gx.adam(1e-3, b1=gx.tunable(0.9), b2=gx.tunable(0.999))), expected).max() <= 2
+    assert _ulp(first(optax.adam(1e-3)), expected).max() > 50
+
+
+@pytest.mark.parametrize("b", [0.0, 0.3, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.999999])
+def test_bias_correction(b):
+    t = np.unique(np.concatenate([np.arange(1, 500), np.geomspace(500, 2e9, 200).astype(np.int64)])).astype(np.int32)
+    with np.errstate(divide="ignore"):
+        expected = -np.expm1(t * np.log(np.float64(b)))
+    found = jax.jit(jax.vmap(lambda t: one_minus_power(b, t, jnp.float32)))(t)
+    assert _ulp(found, expected).max() < 3
+    varying = jax.jit(jax.vmap(lambda t, b: one_minus_power(b, t, jnp.float32), in_axes=(0, None)))(t, jnp.float32(b))
+    with np.errstate(divide="ignore"):
+        rounded = -np.expm1(t * np.log(np.float64(np.float32(b))))
+    assert _ulp(varying, rounded).max() < 6
+
+
+def test_two_hundred_steps_stay_close_to_float64():
+    """0.999 and 0.001 rounded to float32 do not add up to 1, which optax's averages feel."""
+    rng = np.random.RandomState(0)
+    grads = (rng.standard_normal((200, 500)) * 10.0 ** rng.uniform(-3, 3, (200, 1))).astype(np.float32)
+    mu = nu = 0.0
+    for t, g in enumerate(grads.astype(np.float64), 1):
+        mu, nu = 0.9 * mu + 0.1 * g, 0.999 * nu + 0.001 * g * g
+        expected = mu / (1 - 0.9**t) / (np.sqrt(nu / (1 - 0.999**t)) + 1e-8)
+
+    def error(tx):
+        with relaxed():
+            last = jax.lax.scan(lambda s, g: tx.update(g, s)[::-1], tx.init(grads[0]), grads)[1][-1]
+        return np.median(np.abs(last - expected) / np.abs(expected))
+
+    assert error(gx.scale_by_adam()) < 3e-7 < 3e-6 < error(optax.scale_by_adam())
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-20, 1.0, 1e18])
+def test_any_scale_of_gradients_is_finite(scale):
+    tx, g = gx.adam(0.1), jnp.asarray([scale, -scale, 0.0], jnp.float32)
+    state = tx.init(g)
+    for _ in range(3):
+        updates, state = tx.update(g, state)
+    assert np.isfinite(updates).all()
+    assert np.abs(updates).max() <= 0.1001
+
+
+def test_an_overflowing_square_freezes_rather_than_poisons():
+    tx, g = gx.adam(0.1), jnp.asarray([1e30], jnp.float32)
+    updates, state = tx.update(g, tx.init(g))
+    assert updates[0] == 0
+    updates, state = tx.update(jnp.ones(1), state)
+    assert np.isfinite(updates).all()

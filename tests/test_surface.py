@@ -1,0 +1,120 @@
+"""The public names: each documented, in one place, in the common vocabulary, in the table of cases."""
+
+import ast
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import gradtx as gx
+from gradtx.core import Rule, Transformation
+from tests.cases import CASES
+
+ROOT = Path(gx.__file__).parent
+NAMESPACES = {"gx": gx, "gx.schedules": gx.schedules, "gx.core": gx.core}
+PUBLIC = [
+    pytest.param(getattr(module, name), id=f"{prefix}.{name}")
+    for prefix, module in NAMESPACES.items()
+    for name in dir(module)
+    if not name.startswith("_") and not inspect.ismodule(getattr(module, name))
+]
+VOCABULARY = {
+    *("learning_rate", "b1", "b2", "eps", "eps_root", "eps_inside_sqrt", "decay", "momentum", "nesterov"),
+    *("weight_decay", "mask", "key", "max_norm", "max_delta", "initial_scale", "bias_correction", "flip_sign"),
+    *("schedule", "value", "init_value", "end_value", "peak_value", "transition_steps", "transition_begin"),
+    *("decay_rate", "decay_steps", "warmup_steps", "staircase", "alpha", "exponent"),
+}
+IMPORTS = {
+    "core": set(),
+    "conditioning": {"core"},
+    "schedules": {"core"},
+    "techniques": {"core", "conditioning"},
+    "inspection": {"core"},
+    "race": {""},
+}
+
+
+def _techniques():
+    """Public functions that make a transformation: all but the verbs of the core and of inspection."""
+    names = sorted(set(dir(gx)) - set(dir(gx.core)) - set(dir(gx.inspection)))
+    public = (n for n in names if not n.startswith("_"))
+    return {n: getattr(gx, n) for n in public if inspect.isfunction(getattr(gx, n))}
+
+
+TECHNIQUES = _techniques()
+SCHEDULES = {
+    n: getattr(gx.schedules, n)
+    for n in dir(gx.schedules)
+    if n[0].islower() and inspect.isclass(getattr(gx.schedules, n))
+}
+
+
+@pytest.mark.parametrize("thing", PUBLIC)
+def test_every_public_name_is_documented(thing):
+    if not (inspect.isclass(thing) or inspect.isfunction(thing)):
+        pytest.skip("a type alias carries its words in the source")
+    assert inspect.getdoc(thing), thing
+    if inspect.isfunction(thing):
+        arguments = [
+            p for p in inspect.signature(thing).parameters if p not in ("args", "kwargs", "extra_args", "values")
+        ]
+        if thing.__name__ in TECHNIQUES:
+            for argument in arguments:
+                assert re.search(rf"\b{argument}: ", thing.__doc__), f"{thing.__name__} does not explain {argument}"
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_every_technique_has_a_case(name):
+    assert name in {case.make.__name__ for case in CASES}
+    assert isinstance(next(c for c in CASES if c.make.__name__ == name).tx(), Transformation)
+
+
+@pytest.mark.parametrize("name", [*TECHNIQUES, *SCHEDULES])
+def test_arguments_are_of_the_vocabulary(name):
+    thing = TECHNIQUES.get(name) or SCHEDULES[name]
+    assert set(inspect.signature(thing).parameters) <= VOCABULARY
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_techniques_name_their_source_or_their_rule(name):
+    doc = inspect.getdoc(TECHNIQUES[name])
+    assert re.search(r"arXiv:\d{4}\.\d{4,5}|Source|See `|optax", doc)
+
+
+def test_no_name_has_two_paths():
+    """What the root exports is what the namespace below defines, and schedules are in their namespace alone."""
+    assert not set(SCHEDULES) & set(dir(gx))
+    ids = [id(getattr(gx, n)) for n in dir(gx) if not n.startswith("_")]
+    assert len(ids) == len(set(ids))
+
+
+def test_rules_have_the_names_of_their_functions():
+    rules = [r for r in Rule.__subclasses__() if r.__module__.startswith("gradtx.")]
+    assert {r.label for r in rules} <= set(dir(gx))
+    for rule in rules:
+        fields = [f.name for f in dataclasses.fields(rule)]
+        assert list(inspect.signature(getattr(gx, rule.label)).parameters) == fields
+
+
+@pytest.mark.parametrize("folder", IMPORTS)
+def test_imports_go_one_way(folder):
+    for path in (ROOT / folder).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                top, _, rest = (name or "").partition(".")
+                if top == "gradtx":
+                    target = rest.partition(".")[0]
+                    assert target in IMPORTS[folder] | {folder}, f"{path.name} imports {name}"
+
+
+def test_every_folder_is_in_the_rule_about_imports():
+    assert {p.name for p in ROOT.iterdir() if (p / "__init__.py").exists()} == set(IMPORTS)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 260
