@@ -27,10 +27,11 @@ def flatten(tree: Any) -> Flat:
 
 
 def dtype_of(leaf: Any) -> Any:
-    """The dtype of an array or a number, None for anything else (a function, a string, None)."""
-    if hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
-        return leaf.dtype
-    return jnp.result_type(leaf) if isinstance(leaf, int | float | complex) else None
+    """The dtype that JAX gives an array or a number, None for anything else (a function, a string, None)."""
+    if isinstance(leaf, int | float | complex | np.ndarray | np.generic):
+        dtype = getattr(leaf, "dtype", None)
+        return dtype if dtype == jax.dtypes.float0 else jnp.result_type(leaf)
+    return leaf.dtype if hasattr(leaf, "dtype") and hasattr(leaf, "shape") else None
 
 
 def is_trainable(leaf: Any) -> bool:
