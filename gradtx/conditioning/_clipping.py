@@ -1,7 +1,7 @@
 """Clipping of gradients."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -66,32 +66,29 @@ clip_by_global_norm = as_transformation(ClipByGlobalNorm)
 
 
 def global_norm(arrays: Sequence[jax.Array]) -> jax.Array:
-    """√Σ|g|² over all elements of all arrays, where their squares may overflow or underflow."""
+    """√Σ|g|² over all elements of all arrays, where the squares may overflow or underflow."""
     if not arrays:
         return jnp.zeros(())
-    total = _sum(map(_sum_abs_sq, arrays))
-
-    def rescaled() -> jax.Array:
-        largest = functools.reduce(jnp.maximum, map(_max_abs, arrays))
-        scale = jnp.where(jnp.isfinite(largest) & (largest > 0), largest, 1)
-        return scale * jnp.sqrt(_sum(_sum_abs_sq(x, scale) for x in arrays))
-
-    # Below `tiny` the squares have lost digits. The second pass over the arrays is taken only where it is needed.
-    limits = jnp.finfo(total.dtype)
-    in_range = (total > limits.tiny / limits.eps**2) & (total < limits.max)
-    return jax.lax.cond(in_range, lambda: jnp.sqrt(total), rescaled)
+    dtype = max((jnp.finfo(x.dtype).dtype for x in arrays), key=lambda d: d.itemsize)
+    total = _sum_abs_sq(list(arrays), jnp.ones((), dtype))
+    limits = jnp.finfo(dtype)
+    too_small, too_large = total < limits.tiny / limits.eps**2, ~(total < limits.max)
+    # Powers of two lose no digits. The second pass over the arrays is taken only where it is needed.
+    scale = jnp.where(too_small, jnp.asarray(2.0**80, dtype), jnp.asarray(2.0**-80, dtype))
+    return jax.lax.cond(
+        too_small | too_large, lambda: jnp.sqrt(_sum_abs_sq(list(arrays), scale)) / scale, lambda: jnp.sqrt(total)
+    )
 
 
-def _sum(scalars: Iterable[jax.Array]) -> jax.Array:
-    return functools.reduce(jnp.add, scalars)
-
-
-@jax.jit  # nested, so that leaves of one shape share a trace
-def _sum_abs_sq(x: jax.Array, scale: jax.Array | None = None) -> jax.Array:
-    x = x if scale is None else x / scale
-    return jnp.sum(x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x)
+@jax.jit  # both passes, and all arrays of one shape, share a trace
+def _sum_abs_sq(arrays: list[jax.Array], scale: jax.Array) -> jax.Array:
+    return functools.reduce(jax.lax.add, [_leaf_sum_abs_sq(x, scale) for x in arrays])
 
 
 @jax.jit
-def _max_abs(x: jax.Array) -> jax.Array:
-    return jnp.max(jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)), initial=0)
+def _leaf_sum_abs_sq(x: jax.Array, scale: jax.Array) -> jax.Array:
+    real = jnp.finfo(x.dtype).dtype
+    x = x * jnp.asarray(scale, x.dtype)
+    return jnp.asarray(
+        jnp.sum(jnp.asarray(x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x, real)), scale.dtype
+    )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core._rounding import Rounding, round_to
-from gradtx.core._rule import At, Rule
+from gradtx.core._rule import At, Rule, Scope
 from gradtx.core._trees import wide
 
 Finish = Literal["update"] | Rounding
@@ -64,17 +64,23 @@ def measure(
     hyper: Mapping[str, Any],
     value_fn: Any = None,
 ) -> dict[str, Any]:
-    """What `rule` measures on all gradients, each in its dtype of `dtypes`."""
+    """The scalars that `rule` prepares and, if of tree scope, measures on all gradients, each in its dtype."""
     dtype = max(dtypes, key=lambda d: d.itemsize, default=np.dtype(np.float32))
     wide_lists: dict[str, Any] = {
-        name: None if leaves is None else [jnp.asarray(x, d) for x, d in zip(leaves, dtypes, strict=True)]
+        name: None if leaves is None else [_converted(x, d) for x, d in zip(leaves, dtypes, strict=True)]
         for name, leaves in lists.items()
     }
     grads = wide_lists.pop("grads")
-    return dict(with_values(rule, hyper, dtype).measure(grads, At(**scalars, **wide_lists, value_fn=value_fn)))
+    at = At(**scalars, **wide_lists, value_fn=value_fn)
+    rule = with_values(rule, hyper, dtype)
+    return {**rule.prepare(at), **(rule.measure(grads, at) if rule.scope is Scope.TREE else {})}
 
 
 compiled_measure = partial(jax.jit, static_argnames=("rule", "dtypes"))(measure)
+
+
+def _converted(x: Any, dtype: np.dtype) -> Any:
+    return x if isinstance(x, jax.Array) and x.dtype == dtype else jnp.asarray(x, dtype)
 
 
 def with_values(rule: Rule, hyper: Mapping[str, Any], dtype: np.dtype) -> Rule:

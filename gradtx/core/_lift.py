@@ -64,16 +64,17 @@ class Lift:
         """One step: (updates, state), or (new parameters, state) where `finish` is a rounding."""
         check_call(self.stages, state, params, extra)
         step = _Step(self.stages, grads, state, params, extra)
+        rules = {name: _resolve(name, s, state) for name, s in self.stages.items() if isinstance(s, Rule)}
+        for r in rules.values():
+            step.check_slots(r)
         stages = dict(state.stages)
         for names in self.segments:
             first = self.stages[names[0]] if names else None
             if isinstance(first, TreeStage):
                 stages[names[0]] = step.apply_tree(names[0], first)
                 continue
-            rules = [_resolve(name, self.stages[name], state) for name in names]
-            if isinstance(first, Rule) and first.scope is Scope.TREE:
-                rules[0] = step.measure(rules[0])
-            stages |= step.apply(rules, finish if names is self.segments[-1] else None, key)
+            segment = [step.measure(rules[name]) if rules[name].measures else rules[name] for name in names]
+            stages |= step.apply(segment, finish if names is self.segments[-1] else None, key)
         return step.flat.unflatten(step.values), State(step.count, state.hyperparams, stages)
 
 
@@ -86,6 +87,10 @@ class _Resolved(NamedTuple):
     slots: Mapping[str, Flat]
     scalars: Mapping[str, Any]
     measured: Mapping[str, Any]
+
+    @property
+    def measures(self) -> bool:
+        return self.rule.scope is Scope.TREE or type(self.rule).prepare is not Rule.prepare
 
 
 class _Step:
@@ -105,6 +110,11 @@ class _Step:
         self.values = list(self.flat.leaves)
         self.active = [i for i, g in enumerate(self.values) if is_trainable(g)]
 
+    def check_slots(self, r: _Resolved) -> None:
+        for name, slot in r.slots.items():
+            check_structure(r.name, self.flat, slot, f"state's {name}")
+            check_leaves(r.name, self.flat, slot, f"state's {name}", kind=False)
+
     def dtype(self, i: int, slots: Sequence[Flat] = ()) -> np.dtype:
         """The dtype of leaf i's arithmetic: its parameter's, in float32 or wider, whatever its gradient's is."""
         if self.params is not None:
@@ -116,15 +126,17 @@ class _Step:
         return [tree.leaves[i] for i in self.active] if tree is not None and wanted else None
 
     def measure(self, r: _Resolved) -> _Resolved:
-        """`r` with what its rule measures on the gradients as they are now."""
+        """`r` with what its rule prepares, and measures on the gradients as they are now."""
         needs = r.rule.needs
-        grads = [self.values[i] for i in self.active]
+        grads = [self.values[i] for i in self.active] if r.rule.scope is Scope.TREE else None
         params, grad = self.leaves(self.params, "param" in needs), self.leaves(self.grad, "grad" in needs)
         lists = {"grads": grads, "param": params, "grad": grad}
         scalars = {"step": self.state.step, "count": self.count, "measured": dict(r.scalars)}
         if "value" in needs:
             scalars["value"] = self.extra["value"]
         dtypes = tuple(self.dtype(i, list(r.slots.values())) for i in self.active)
+        if r.rule.scope is not Scope.TREE:
+            dtypes = tuple(sorted(set(dtypes), key=str))  # it prepares for all of them at once
         if "value_fn" in needs:  # any function: nothing to compile once
             measured = measure(r.rule, dtypes, lists, scalars, r.hyper, self.extra["value_fn"])
         else:
@@ -134,10 +146,6 @@ class _Step:
 
     def apply(self, rules: Sequence[_Resolved], finish: Finish | None, key: jax.Array | None) -> dict[str, Any]:
         """Runs the rules on every leaf. Gives the new slots of the stages that have some."""
-        for r in rules:
-            for name, slot in r.slots.items():
-                check_structure(r.name, self.flat, slot, f"state's {name}")
-                check_leaves(r.name, self.flat, slot, f"state's {name}", kind=False)
         needs = frozenset[str]().union(*(r.rule.needs for r in rules))
         with_param, with_index = (
             "param" in needs or finish in ROUNDINGS,

@@ -71,7 +71,7 @@ class At:
         step: Updates done before this one, int32: what schedules see.
         count: `step + 1`, int32: the t of the papers.
         param: The parameter, in the dtype of the arithmetic. Only where the rule `needs` "param".
-        measured: The scalars that `measure` returned; during `measure`, the SCALAR slots of the last step.
+        measured: The scalars that `prepare` and `measure` returned; during these, the SCALAR slots of the last step.
         key: A PRNG key of this parameter and this step. Only where the rule `needs` "key".
         value, grad, value_fn: Extra arguments of `update`, where the rule `needs` them; `grad` is this parameter's,
             `value_fn` is for `measure` alone. In `measure`, `param` and `grad` are lists, one entry per gradient.
@@ -107,6 +107,10 @@ class Rule(Record):
             raise TypeError(f"{cls.__name__}.needs has unknown entries {sorted(unknown)}")
         if (cls.measure is not Rule.measure) != (cls.scope is Scope.TREE):
             raise TypeError(f"{cls.__name__}: a rule has scope TREE exactly if it has a measure")
+
+    def prepare(self, at: At) -> Mapping[str, Any]:
+        """Scalars of this step that take no gradients: computed once, not once a parameter. See `At.measured`."""
+        return {}
 
     def measure(self, grads: Sequence[jax.Array], at: At) -> Mapping[str, Any]:
         """Scalars over all gradients, found in `at.measured` by `update`; those named after a SCALAR slot are kept."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from gradtx.core import LearningRate, Real, Rule, as_transformation, times
+from gradtx.core import LearningRate, Real, Rule, as_transformation
 
 
 class ScaleByLearningRate(Rule):
@@ -25,7 +25,7 @@ class ScaleByLearningRate(Rule):
     flip_sign: bool = True
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return times(-self.learning_rate if self.flip_sign else self.learning_rate, g), {}
+        return (-self.learning_rate if self.flip_sign else self.learning_rate) * g, {}
 
 
 class ScaleBySchedule(Rule):
@@ -40,7 +40,7 @@ class ScaleBySchedule(Rule):
     schedule: Real
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return times(self.schedule, g), {}
+        return self.schedule * g, {}
 
 
 scale_by_learning_rate = as_transformation(ScaleByLearningRate)

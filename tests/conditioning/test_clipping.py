@@ -44,7 +44,7 @@ def test_a_norm_of_exactly_the_bound_passes_bit_for_bit():
 
 
 @settings(deadline=None, max_examples=50)
-@given(hnp.arrays(np.float32, 4, elements=st.floats(-(2.0**120), 2.0**120, width=32)), st.floats(1e-20, 2.0**120))
+@given(hnp.arrays(np.float32, 4, elements=st.floats(-(2.0**120), 2.0**120, width=32)), st.floats(1.0, 2.0**120))
 def test_the_norm_is_never_above_the_bound_and_the_direction_stays(g, bound):
     tx = gx.clip_by_global_norm(bound)
     u = np.asarray(tx.update(jnp.asarray(g), tx.init(jnp.asarray(g)))[0], np.float64)
