@@ -224,7 +224,9 @@ def imports(rounds: int) -> Figures:
     """
 
     def start(code: str) -> Callable[[], Any]:
-        return lambda: subprocess.run([sys.executable, "-c", code], check=True)
+        # Bytecode is cached, as after any installation.
+        env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        return lambda: subprocess.run([sys.executable, "-c", code], check=True, env=env)
 
     names = ("gradtx", "optax", "jax")
     codes = {name: f"import {name}" for name in names}

@@ -200,6 +200,26 @@ def test_apply_gradients_equals_update_then_apply(case):
 
 
 @every_case
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+def test_needs_no_memory_besides_what_it_reads_and_writes(case, clip, fused):
+    """All arithmetic of a parameter is one expression: no array is stored in between, and slots change in place."""
+    if clip and case.whole:
+        pytest.skip("what a second measure sees must be stored")
+    params = {"w": jnp.ones(1 << 18)}
+    tx = gx.chain(*[gx.clip_by_global_norm(1.0)] * clip, case.tx())
+
+    def step(params, state, grads):
+        if fused:
+            return gx.apply_gradients(tx, grads, state, params)
+        updates, state = tx.update(grads, state, params)
+        return gx.apply_updates(params, updates), state
+
+    step = jax.jit(step, donate_argnums=(0, 1)).lower(params, tx.init(params), params).compile()
+    assert step.memory_analysis().temp_size_in_bytes < params["w"].nbytes / 100
+
+
+@every_case
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
 @pytest.mark.parametrize("inside", [False, True])
 def test_sharded_equals_unsharded(case, axis_type, inside):

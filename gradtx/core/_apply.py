@@ -52,6 +52,10 @@ def apply_gradients(
     all arithmetic is in float32 or wider until the new parameter is rounded to its own dtype, to the nearest value or
     stochastically (then unbiased, so that bfloat16 parameters do not lose small updates).
 
+    Where a jitted step donates its buffers, let it give them back in the order in which it takes them, such as
+    `step(params, state, batch) -> params, state`: JAX pairs donated buffers with results of their shape in order, and
+    copies them all where parameters meet slots.
+
     Args:
         tx: Any transformation.
         grads: Gradients, a tree like the parameters.

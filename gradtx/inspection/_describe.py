@@ -84,9 +84,9 @@ def describe(tx: Any, params: Any = None) -> Description:
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> gx.describe(gx.sgd(gx.tunable(0.1), momentum=0.9), {"w": jnp.zeros((3, 4)), "b": jnp.zeros(4)})
-    stage                   hyperparameters             slot   role          dtype    bytes
-    ──────────────────────  ──────────────────────────  ─────  ────────────  ───────  ─────
-    trace                   momentum=0.9                trace  first moment  float32  64
+    stage                   hyperparameters             slot    role          dtype    bytes
+    ──────────────────────  ──────────────────────────  ──────  ────────────  ───────  ─────
+    trace                   momentum=0.9                buffer  first moment  float32  64
     scale_by_learning_rate  learning_rate=tunable(0.1)
     16 parameters, 4 bytes of slots per parameter, 72 bytes in all
     """

@@ -23,11 +23,11 @@ class Trace(Rule):
     momentum: Decay
     nesterov: bool = False
 
-    slots = {"trace": Slot(Role.FIRST_MOMENT)}
+    slots = {"buffer": Slot(Role.FIRST_MOMENT)}
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        b = times_plus(self.momentum, slot.trace, g)
-        return (times_plus(self.momentum, b, g) if self.nesterov else b), {"trace": b}
+        b = times_plus(self.momentum, slot.buffer, g)
+        return (times_plus(self.momentum, b, g) if self.nesterov else b), {"buffer": b}
 
 
 trace = as_transformation(Trace)

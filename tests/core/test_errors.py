@@ -196,7 +196,7 @@ def test_state_of_another_chain():
         gx.adam(0.1).update(x, gx.sgd(0.1, momentum=0.9).init(x))
     with pytest.raises(ValueError, match=r"scale_by_learning_rate.learning_rate: .*hyperparams"):
         gx.sgd(gx.tunable(0.1)).update(x, gx.sgd(0.1).init(x))
-    with pytest.raises(ValueError, match=r"trace: the gradient at the root is float32\[2\].* state's trace .*\(3,\)"):
+    with pytest.raises(ValueError, match=r"trace: the gradient at the root is float32\[2\].* state's buffer .*\(3,\)"):
         gx.sgd(0.1, momentum=0.9).update(x, gx.sgd(0.1, momentum=0.9).init(jnp.ones(3)))
 
 

@@ -19,6 +19,7 @@ def _ulp(found, expected):
 def test_first_update_is_within_two_units_in_the_last_place(jit):
     rng = np.random.RandomState(0)
     g = (rng.standard_normal(100_000) * 10.0 ** rng.uniform(-4, 4, 100_000)).astype(np.float32)
+    g = g[np.abs(g) > 1e-6]  # nearer to eps the sum |g| + eps rounds, in any float32: up to 2.25 units
     expected = -1e-3 * g.astype(np.float64) / (np.abs(g.astype(np.float64)) + 1e-8)
 
     def first(tx):
