@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ Finish = Literal["update"] | Rounding
 """What the last segment ends in: an update, or the new parameter under a rounding."""
 
 
-@cache
+@lru_cache(maxsize=1024)
 def leaf_function(
     rules: tuple[tuple[str, Rule], ...], dtype: np.dtype, out: np.dtype | None, finish: Finish | None
 ) -> Any:

@@ -147,10 +147,8 @@ class _Step:
     def apply(self, rules: Sequence[_Resolved], finish: Finish | None, key: jax.Array | None) -> dict[str, Any]:
         """Runs the rules on every leaf. Gives the new slots of the stages that have some."""
         needs = frozenset[str]().union(*(r.rule.needs for r in rules))
-        with_param, with_index = (
-            "param" in needs or finish in ROUNDINGS,
-            "key" in needs or finish == "stochastic",
-        )
+        with_param = "param" in needs or finish in ROUNDINGS
+        with_index = "key" in needs or finish == "stochastic"
         scalars = {
             "step": self.state.step,
             "count": self.count,
@@ -218,11 +216,10 @@ def _segments(stages: Mapping[str, Rule | TreeStage]) -> list[list[str]]:
 def _resolve(name: str, rule: Any, state: State) -> _Resolved:
     """`rule` with its schedules evaluated, its tunables read and its slots found."""
     hyper = {}
-    for field in hyperparameters(type(rule)):
-        value = getattr(rule, field)
+    for field, value in vars(rule).items():
         if isinstance(value, Tunable):
             hyper[field] = from_state(state, "hyperparams", f"{name}.{field}")
-        elif callable(value):
+        elif callable(value) and field in hyperparameters(type(rule)):
             hyper[field] = jnp.asarray(value(state.step))
             if hyper[field].shape != ():
                 raise ValueError(f"{name}: the schedule of {field} must give a scalar, got shape {hyper[field].shape}")

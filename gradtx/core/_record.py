@@ -150,7 +150,10 @@ def same(a: Any, b: Any) -> bool:
     if type(a) is not type(b) or isinstance(a, Tracer):
         return False
     if isinstance(a, jax.Array | np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(a, b))
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        a, b = (jax.random.key_data(x) if _is_key(x) else x for x in (a, b))
+        return bool(np.array_equal(a, b))
     return bool(a == b)
 
 
@@ -178,11 +181,15 @@ def _summary(value: Any) -> str:
 
 
 def _code(value: Any) -> str:
-    if isinstance(value, jax.Array) and not isinstance(value, Tracer) and value.ndim == 0:
+    if isinstance(value, jax.Array) and not isinstance(value, Tracer) and value.ndim == 0 and not _is_key(value):
         return f"jnp.asarray({value.item()!r}, 'dtype={value.dtype}')".replace("'dtype=", "'")
     if isinstance(value, Callable) and not isinstance(value, Record) and hasattr(value, "__qualname__"):
         return value.__qualname__
     return repr(value)
+
+
+def _is_key(array: Any) -> bool:
+    return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
 def _hashable(value: Any) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx.conditioning import add_decayed_weights
 from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Slot, Transformation, as_transformation, chain
 from gradtx.techniques._learning_rate import scale_by_learning_rate
-from gradtx.techniques._moments import abs_sq, ema, one_minus_power
+from gradtx.techniques._moments import abs_sq, debias, ema
 
 
 class ScaleByAdam(Rule):
@@ -34,14 +34,14 @@ class ScaleByAdam(Rule):
     slots = {"mu": Slot(Role.FIRST_MOMENT), "nu": Slot(Role.SECOND_MOMENT)}
 
     def prepare(self, at: Any) -> dict[str, jax.Array]:
-        return {"c1": one_minus_power(self.b1, at.count), "c2": one_minus_power(self.b2, at.count)}
+        return {"debias1": debias(self.b1, at.count), "debias2": debias(self.b2, at.count)}
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         mu = ema(slot.mu, g, self.b1)
         nu = ema(slot.nu, abs_sq(g), self.b2)
         # The average of one value is that value, without the roundings of (1-β)·g / (1-β).
-        mu_hat = jnp.where(at.count == 1, g, mu / at.measured["c1"])
-        nu_hat = jnp.where(at.count == 1, abs_sq(g), nu / at.measured["c2"])
+        mu_hat = jnp.where(at.count == 1, g, mu * at.measured["debias1"])
+        nu_hat = jnp.where(at.count == 1, abs_sq(g), nu * at.measured["debias2"])
         return mu_hat / (jnp.sqrt(nu_hat + self.eps_root) + self.eps), {"mu": mu, "nu": nu}
 
 

@@ -23,8 +23,16 @@ def abs_sq(g: jax.Array) -> jax.Array:
     return g.real * g.real + g.imag * g.imag if jnp.iscomplexobj(g) else g * g
 
 
+def debias(b: Any, count: jax.Array) -> jax.Array:
+    """1 / (1 - bᵗ): times it, an average of t values loses the weight of its start at zero [arXiv:1412.6980, §3].
+
+    Meant for `Rule.prepare`: a scalar of the step, by which to multiply, is all that each parameter need see of it.
+    """
+    return 1 / one_minus_power(b, count)
+
+
 def one_minus_power(b: Any, count: jax.Array) -> jax.Array:
-    """1 - bᵗ, the bias of an average that starts at zero [arXiv:1412.6980, §3], to about one unit in the last place.
+    """1 - bᵗ to about one unit in the last place.
 
     1 - b**t in float32 cancels, and is off by 1.3e-5 for b = 0.999 and t = 1.
     """

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Slot, Transformation, as_transformation, chain
 from gradtx.techniques._learning_rate import scale_by_learning_rate
-from gradtx.techniques._moments import abs_sq, ema, one_minus_power
+from gradtx.techniques._moments import abs_sq, debias, ema
 
 
 class ScaleByRms(Rule):
@@ -33,11 +33,11 @@ class ScaleByRms(Rule):
     slots = {"nu": Slot(Role.SECOND_MOMENT, fill="initial_scale")}
 
     def prepare(self, at: Any) -> dict[str, jax.Array]:
-        return {"c": one_minus_power(self.decay, at.count)} if self.bias_correction else {}
+        return {"debias": debias(self.decay, at.count)} if self.bias_correction else {}
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         nu = ema(slot.nu, abs_sq(g), self.decay)
-        nu_hat = nu / at.measured["c"] if self.bias_correction else nu
+        nu_hat = nu * at.measured["debias"] if self.bias_correction else nu
         root = jnp.sqrt(nu_hat + self.eps) if self.eps_inside_sqrt else jnp.sqrt(nu_hat) + self.eps
         return g / root, {"nu": nu}
 

@@ -87,7 +87,15 @@ def test_keys_differ_by_leaf_step_and_stage_and_are_reproducible():
     draws = [first["a"], first["b"], second["a"], second["b"], other["a"]]
     assert len({tuple(np.asarray(d)) for d in draws}) == 5
     assert_close(jax.jit(tx.update)(params, tx.init(params))[0], first)
-    assert_close(noise(jax.random.key(7)).update(params, tx.init(params))[0], first)
+    with_key = noise(jax.random.key(7))
+    assert_close(with_key.update(params, tx.init(params))[0], first)
+    assert with_key == noise(jax.random.key(7)) != noise(jax.random.key(8))
+    assert hash(with_key) == hash(noise(jax.random.key(7)))
+    assert "key" in repr(with_key)
+    # A key that is traced, as in a sweep over seeds.
+    keys = jax.vmap(jax.random.key)(jnp.arange(6, 9))
+    swept = jax.vmap(lambda key: noise(key).update(params, tx.init(params))[0])(keys)
+    assert_close(jax.tree.map(lambda x: x[1], swept), first)
 
 
 def test_a_rule_may_call_the_objective():
