@@ -14,6 +14,8 @@ from gradtx.core._trees import Flat, dtype_of, is_complex, is_trainable
 
 def check_params(params: Flat) -> None:
     """Parameters are numbers and arrays; None, integers and the like are carried along untrained."""
+    if any(isinstance(p, jax.ShapeDtypeStruct) for p in params.leaves):
+        raise TypeError("init: the parameters are shapes, not arrays; call jax.eval_shape(tx.init, params)")
     if all(p is None or dtype_of(p) is not None for p in params.leaves):
         return
     path, bad = next(

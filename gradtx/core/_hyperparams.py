@@ -22,6 +22,8 @@ def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
     >>> gx.hyperparams(tx, tx.init(jnp.ones(2)))
     {'trace.momentum': 0.9, 'scale_by_learning_rate.learning_rate': Array(0.1, dtype=float32)}
     """
+    if not isinstance(tx, Transformation):
+        raise TypeError(f"hyperparams: only gradtx's own transformations tell their hyperparameters, got {tx!r}")
     values = {}
     for name, stage in tx.stages.items():
         for field in hyperparameters(type(stage)):

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.experimental.shard_alike import shard_alike
 
 from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
@@ -248,8 +247,11 @@ def _init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
 def _full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
     """`fill` in the shape and with the sharding of `param`."""
     filled = jnp.full_like(jnp.asarray(param), fill, dtype)
-    # A constant inside `jit` depends on nothing, so the compiler would put all of it on one device.
-    return shard_alike(param, filled)[1] if isinstance(param, Tracer) else filled
+    if not isinstance(param, Tracer):
+        return filled
+    # A constant inside `jit` depends on nothing, so the compiler would put all of it on one device. This one depends on
+    # the parameter, element by element, by a condition that never holds.
+    return jnp.where(jnp.abs(jnp.asarray(param, wide(dtype_of(param)))) > jnp.inf, jnp.zeros_like(filled), filled)
 
 
 def _widened(params: Flat) -> Any:
