@@ -29,12 +29,20 @@ from gradtx.core import tunable as tunable
 from gradtx.inspection import describe as describe
 
 # Optimizers and their rules
+from gradtx.techniques import adadelta as adadelta
+from gradtx.techniques import adagrad as adagrad
 from gradtx.techniques import adam as adam
+from gradtx.techniques import adamax as adamax
 from gradtx.techniques import adamw as adamw
+from gradtx.techniques import lion as lion
 from gradtx.techniques import rmsprop as rmsprop
+from gradtx.techniques import scale_by_adadelta as scale_by_adadelta
 from gradtx.techniques import scale_by_adam as scale_by_adam
+from gradtx.techniques import scale_by_adamax as scale_by_adamax
 from gradtx.techniques import scale_by_learning_rate as scale_by_learning_rate
+from gradtx.techniques import scale_by_lion as scale_by_lion
 from gradtx.techniques import scale_by_rms as scale_by_rms
+from gradtx.techniques import scale_by_rss as scale_by_rss
 from gradtx.techniques import scale_by_schedule as scale_by_schedule
 from gradtx.techniques import sgd as sgd
 from gradtx.techniques import trace as trace

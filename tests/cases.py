@@ -27,6 +27,8 @@ class Case:
         optimizer: Whether it descends by itself.
         whole: Whether the reference takes all leaves at once.
         complex: Whether it takes complex parameters.
+        stored: Arrays like the parameters that XLA's CPU backend stores in between, because the update reads a slot
+            that the same step replaces.
     """
 
     make: Callable[..., gx.Transformation]
@@ -37,6 +39,7 @@ class Case:
     optimizer: bool = False
     whole: bool = False
     complex: bool = True
+    stored: int = 0
 
     def __str__(self) -> str:
         return f"{self.make.__name__}({', '.join(f'{k}={v}' for k, v in self.arguments.items())})"
@@ -94,6 +97,47 @@ def adamw(g, p, t, s, learning_rate, weight_decay=1e-4, **arguments):
     return -learning_rate * (scale_by_adam(g, p, t, s, **arguments) + weight_decay * p)
 
 
+def scale_by_rss(g, p, t, s, initial_accumulator_value=0.1, eps=1e-7, eps_inside_sqrt=True):
+    s["nu"] = s.get("nu", initial_accumulator_value) + _abs_sq(g)
+    root = np.sqrt(s["nu"] + eps) if eps_inside_sqrt else np.sqrt(s["nu"]) + eps
+    return np.where(root > 0, g / np.where(root > 0, root, 1), 0)
+
+
+def adagrad(g, p, t, s, learning_rate, **arguments):
+    return -learning_rate * scale_by_rss(g, p, t, s, **arguments)
+
+
+def scale_by_adadelta(g, p, t, s, decay=0.9, eps=1e-6):
+    s["nu"] = decay * s.get("nu", 0) + (1 - decay) * _abs_sq(g)
+    u = np.sqrt(s.get("delta", 0) + eps) / np.sqrt(s["nu"] + eps) * g
+    s["delta"] = decay * s.get("delta", 0) + (1 - decay) * _abs_sq(u)
+    return u
+
+
+def adadelta(g, p, t, s, learning_rate=1.0, **arguments):
+    return -learning_rate * scale_by_adadelta(g, p, t, s, **arguments)
+
+
+def scale_by_lion(g, p, t, s, b1=0.9, b2=0.99):
+    mu = s.get("mu", np.zeros_like(g))
+    s["mu"] = b2 * mu + (1 - b2) * g
+    return np.sign(b1 * mu + (1 - b1) * g)
+
+
+def lion(g, p, t, s, learning_rate, weight_decay=1e-3, **arguments):
+    return -learning_rate * (scale_by_lion(g, p, t, s, **arguments) + weight_decay * p)
+
+
+def scale_by_adamax(g, p, t, s, b1=0.9, b2=0.999, eps=1e-8, eps_inside_max=True):
+    s["mu"] = b1 * s.get("mu", 0) + (1 - b1) * g
+    s["nu"] = np.maximum(b2 * s.get("nu", 0), np.abs(g) + (eps if eps_inside_max else 0))
+    return s["mu"] / (1 - b1**t) / (s["nu"] if eps_inside_max else s["nu"] + eps)
+
+
+def adamax(g, p, t, s, learning_rate, **arguments):
+    return -learning_rate * scale_by_adamax(g, p, t, s, **arguments)
+
+
 def clip(g, p, t, s, max_delta):
     if np.iscomplexobj(g):
         return np.clip(g.real, -max_delta, max_delta) + 1j * np.clip(g.imag, -max_delta, max_delta)
@@ -119,6 +163,10 @@ def _optax_rmsprop(learning_rate, **arguments):
 
 def _optax_trace(momentum, nesterov=False):
     return optax.trace(momentum, nesterov)
+
+
+def _optax_adadelta(learning_rate, decay=0.9, eps=1e-6):
+    return optax.adadelta(learning_rate, rho=decay, eps=eps)
 
 
 CASES = [
@@ -177,6 +225,40 @@ CASES = [
         "weight_decay",
         optimizer=True,
     ),
+    Case(gx.scale_by_rss, {}, scale_by_rss, optax.scale_by_rss, "eps"),
+    Case(gx.scale_by_rss, {"initial_accumulator_value": 0.0, "eps": 0.0}, scale_by_rss, optax.scale_by_rss, "eps"),
+    Case(gx.adagrad, {"learning_rate": 0.3}, adagrad, optax.adagrad, "learning_rate", optimizer=True),
+    Case(
+        gx.adagrad,
+        {"learning_rate": 0.3, "initial_accumulator_value": 0.0, "eps": 1e-10, "eps_inside_sqrt": False},
+        adagrad,
+        None,
+        "learning_rate",
+        optimizer=True,
+    ),
+    Case(gx.scale_by_adadelta, {}, scale_by_adadelta, None, "decay", stored=2),
+    Case(
+        gx.adadelta,
+        {"learning_rate": 1.0, "eps": 1e-4},
+        adadelta,
+        _optax_adadelta,
+        "learning_rate",
+        optimizer=True,
+        stored=2,
+    ),
+    Case(gx.scale_by_lion, {}, scale_by_lion, optax.scale_by_lion, "b2", stored=1),
+    Case(
+        gx.lion,
+        {"learning_rate": 0.01, "weight_decay": 0.01},
+        lion,
+        optax.lion,
+        "learning_rate",
+        optimizer=True,
+        stored=1,
+    ),
+    Case(gx.scale_by_adamax, {}, scale_by_adamax, optax.scale_by_adamax, "b1"),
+    Case(gx.scale_by_adamax, {"eps": 1e-3, "eps_inside_max": False}, scale_by_adamax, None, "eps"),
+    Case(gx.adamax, {"learning_rate": 0.01}, adamax, optax.adamax, "learning_rate", optimizer=True),
     Case(gx.clip, {"max_delta": 0.5}, clip, None, "max_delta"),
     Case(
         gx.clip_by_global_norm,

@@ -28,7 +28,7 @@ def _parabola(params):
 
 
 def _ravine(params):
-    """A quadratic of condition number 100: the seeds' steep ravine."""
+    """A quadratic of condition number 100: a steep ravine."""
     return 0.5 * jnp.sum(jnp.asarray([1.0, 100.0]) * jnp.square(params["w"]))
 
 

@@ -203,7 +203,7 @@ def test_apply_gradients_equals_update_then_apply(case):
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("fused", [False, True])
 def test_needs_no_memory_besides_what_it_reads_and_writes(case, clip, fused):
-    """All arithmetic of a parameter is one expression: no array is stored in between, and slots change in place."""
+    """All arithmetic of a parameter is one expression: nothing is stored in between, and slots change in place."""
     if clip and case.whole:
         pytest.skip("what a second measure sees must be stored")
     params = {"w": jnp.ones(1 << 18)}
@@ -216,7 +216,7 @@ def test_needs_no_memory_besides_what_it_reads_and_writes(case, clip, fused):
         return gx.apply_updates(params, updates), state
 
     step = jax.jit(step, donate_argnums=(0, 1)).lower(params, tx.init(params), params).compile()
-    assert step.memory_analysis().temp_size_in_bytes < params["w"].nbytes / 100
+    assert step.memory_analysis().temp_size_in_bytes < (case.stored + 0.01) * params["w"].nbytes
 
 
 @every_case

@@ -1,0 +1,59 @@
+"""AdaGrad."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core import Hyper, NonNegative, Role, Rule, Slot, Transformation, as_transformation, chain
+from gradtx.techniques._learning_rate import scale_by_learning_rate
+from gradtx.techniques._moments import abs_sq
+
+
+class ScaleByRss(Rule):
+    """νₜ = νₜ₋₁ + gₜ², u = gₜ / √(νₜ + ε); with ε outside the root, u = gₜ / (√νₜ + ε). Where that is 0/0, u = 0.
+
+    Args:
+        initial_accumulator_value: ν₀ ≥ 0.
+        eps: ε ≥ 0.
+        eps_inside_sqrt: Which of the two places ε has.
+
+    Source: Duchi, Hazan & Singer 2011. ν₀ = 0.1 and ε = 1e-7 inside the root are optax's and Keras's; PyTorch has
+    ν₀ = 0 and ε = 1e-10 outside.
+    """
+
+    initial_accumulator_value: NonNegative = 0.1
+    eps: NonNegative = 1e-7
+    eps_inside_sqrt: bool = True
+
+    slots = {"nu": Slot(Role.SECOND_MOMENT, fill="initial_accumulator_value")}
+
+    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        nu = slot.nu + abs_sq(g)
+        root = jnp.sqrt(nu + self.eps) if self.eps_inside_sqrt else jnp.sqrt(nu) + self.eps
+        return jnp.where(nu + self.eps > 0, g / root, jnp.zeros_like(g)), {"nu": nu}
+
+
+scale_by_rss = as_transformation(ScaleByRss)
+
+
+def adagrad(
+    learning_rate: Hyper,
+    initial_accumulator_value: float = 0.1,
+    eps: Hyper = 1e-7,
+    eps_inside_sqrt: bool = True,
+) -> Transformation:
+    """AdaGrad: gradients divided by the root of the sum of all their squares. See `scale_by_rss` for the equation.
+
+    Args:
+        learning_rate: η ≥ 0.
+        initial_accumulator_value: ν₀ ≥ 0.
+        eps: ε ≥ 0.
+        eps_inside_sqrt: √(ν + ε), as optax and Keras have it, or √ν + ε, as PyTorch has it.
+
+    >>> import gradtx as gx, jax.numpy as jnp
+    >>> tx = gx.adagrad(0.1, initial_accumulator_value=0.0, eps=0.0)
+    >>> tx.update(jnp.array([1.0, -4.0]), tx.init(jnp.zeros(2)))[0]
+    Array([-0.1,  0.1], dtype=float32)
+    """
+    return chain(scale_by_rss(initial_accumulator_value, eps, eps_inside_sqrt), scale_by_learning_rate(learning_rate))
