@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Bound, Rule, Scope, as_transformation
+from gradtx.core import Bound, Rule, Scope, abs_sq, as_transformation
 
 
 class Clip(Rule):
@@ -87,8 +87,4 @@ def _sum_abs_sq(arrays: list[jax.Array], scale: jax.Array) -> jax.Array:
 
 @jax.jit
 def _leaf_sum_abs_sq(x: jax.Array, scale: jax.Array) -> jax.Array:
-    real = jnp.finfo(x.dtype).dtype
-    x = x * jnp.asarray(scale, x.dtype)
-    return jnp.asarray(
-        jnp.sum(jnp.asarray(x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x, real)), scale.dtype
-    )
+    return jnp.asarray(jnp.sum(abs_sq(x * jnp.asarray(scale, x.dtype))), scale.dtype)

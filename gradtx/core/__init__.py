@@ -4,6 +4,7 @@ from gradtx.core._apply import apply_gradients as apply_gradients
 from gradtx.core._apply import apply_updates as apply_updates
 from gradtx.core._hyperparams import hyperparams as hyperparams
 from gradtx.core._hyperparams import set_hyperparams as set_hyperparams
+from gradtx.core._numerics import abs_sq as abs_sq
 from gradtx.core._numerics import times_plus as times_plus
 from gradtx.core._record import Interval as Interval
 from gradtx.core._record import Record as Record

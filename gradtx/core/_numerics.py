@@ -1,10 +1,15 @@
-"""Products with hyperparameters at full precision."""
+"""Arithmetic that rules share: squares of real and complex arrays, products at full precision."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+
+def abs_sq(g: jax.Array) -> jax.Array:
+    """|g|², real."""
+    return g.real * g.real + g.imag * g.imag if jnp.iscomplexobj(g) else g * g
 
 
 def times_plus(c: Any, x: jax.Array, y: Any) -> jax.Array:

@@ -182,7 +182,7 @@ def _summary(value: Any) -> str:
 
 def _code(value: Any) -> str:
     if isinstance(value, jax.Array) and not isinstance(value, Tracer) and value.ndim == 0 and not _is_key(value):
-        return f"jnp.asarray({value.item()!r}, 'dtype={value.dtype}')".replace("'dtype=", "'")
+        return f"jnp.asarray({value.item()!r}, {str(value.dtype)!r})"
     if isinstance(value, Callable) and not isinstance(value, Record) and hasattr(value, "__qualname__"):
         return value.__qualname__
     return repr(value)

@@ -5,6 +5,8 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 
+from gradtx.core._trees import is_complex
+
 Rounding = Literal["nearest", "stochastic"]
 ROUNDINGS: tuple[str, ...] = get_args(Rounding)
 
@@ -18,7 +20,7 @@ def round_to(x: jax.Array, dtype: Any, rounding: Rounding, key: Any = None) -> j
     nearest = jnp.asarray(x, dtype)
     if rounding == "nearest" or jnp.finfo(dtype).bits >= jnp.finfo(x.dtype).bits:
         return nearest
-    if jnp.issubdtype(dtype, jnp.complexfloating):
+    if is_complex(dtype):
         parts = (
             round_to(part(x), part(nearest).dtype, rounding, k)
             for part, k in zip((jnp.real, jnp.imag), jax.random.split(key), strict=True)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core import Rule, chain, hyperparameters
+from gradtx.core._trees import is_trainable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,7 @@ def describe(tx: Any, params: Any = None) -> Description:
     assumed = params is None
     params = jnp.zeros((), jnp.float32) if assumed else params
     state = jax.eval_shape(tx.init, params)
-    leaves = [p for p in jax.tree.leaves(params) if jnp.issubdtype(jnp.result_type(p), jnp.inexact)]
+    leaves = [p for p in jax.tree.leaves(params) if is_trainable(p)]
     stages = tuple(_stage(name, stage, state.stages.get(name)) for name, stage in tx.stages.items())
     return Description(stages, _bytes(state), sum(math.prod(np.shape(p)) for p in leaves), assumed)
 

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Slot, Transformation, as_transformation, chain
+from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Slot, Transformation, abs_sq, as_transformation, chain
 from gradtx.techniques._learning_rate import scale_by_learning_rate
-from gradtx.techniques._moments import abs_sq, ema
+from gradtx.techniques._moments import ema
 
 
 class ScaleByAdadelta(Rule):

@@ -18,11 +18,6 @@ def ema(m: jax.Array, g: jax.Array, b: Any) -> jax.Array:
     return times_plus(b, m, (1 - b) * g)
 
 
-def abs_sq(g: jax.Array) -> jax.Array:
-    """|g|², real."""
-    return g.real * g.real + g.imag * g.imag if jnp.iscomplexobj(g) else g * g
-
-
 def debias(b: Any, count: jax.Array) -> jax.Array:
     """1 / (1 - bᵗ): times it, an average of t values loses the weight of its start at zero [arXiv:1412.6980, §3].
 
