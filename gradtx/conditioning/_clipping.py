@@ -41,12 +41,13 @@ class ClipByGlobalNorm(Rule):
         eps: ε ≥ 0; 1e-6 is `torch.nn.utils.clip_grad_norm_`.
 
     Source: Pascanu et al. 2013, arXiv:1211.5063, where ε = 0, as in optax and Keras's `global_clipnorm`. Gradients
-    whose norm plus ε is at most c pass bit for bit, zero gradients stay zero whatever c and ε. The norm of finite
-    gradients neither overflows nor underflows with their squares; PyTorch, optax and Keras then give zeros.
+    whose norm plus ε is at most c pass bit for bit, zero gradients stay zero whatever c and ε (with c = 0, optax makes
+    them NaN). Finite gradients are clipped right where their squares, or their norm itself, overflow: PyTorch and optax
+    then give zeros, Keras NaN.
 
     What is not finite stays visible: a norm that is NaN makes all gradients NaN, as in the others; an infinite one
-    makes the finite gradients 0 and the others NaN, as in optax and PyTorch (Keras makes all NaN). For c = 0 nothing
-    is left, as in optax and PyTorch, while Keras takes 0 for no bound.
+    makes the finite gradients 0 and the others NaN, as in optax and PyTorch (Keras makes all NaN), except that they
+    pass where c is infinite. For c = 0 nothing is left, as in optax and PyTorch, while Keras takes 0 for no bound.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx, grads = gx.clip_by_global_norm(1.0), {"b": jnp.array([3.0]), "w": jnp.array([4.0])}

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx.core import abs_sq
 
@@ -21,7 +22,7 @@ def scaled_global_norm(arrays: Sequence[jax.Array]) -> tuple[jax.Array, jax.Arra
     if not arrays:
         return jnp.zeros(()), jnp.ones(())
     dtype = max((jnp.finfo(x.dtype).dtype for x in arrays), key=lambda d: d.itemsize)
-    return _scaled_root(lambda scale: _sum_abs_sq(list(arrays), scale), dtype)
+    return _scaled_root(lambda scale: _sum_abs_sq(list(arrays), scale, dtype), dtype)
 
 
 def scaled_norm(x: jax.Array, axes: tuple[int, ...] | None = None) -> tuple[jax.Array, jax.Array]:
@@ -42,7 +43,8 @@ def clip_factors(norm: tuple[jax.Array, jax.Array], bound: Any, eps: Any = 0.0) 
     size, scale = norm
     one, size = jnp.ones_like(size), size + eps * scale
     passes = size <= bound * scale
-    return jnp.where(passes, one, scale), jnp.where(passes, one, bound / size)
+    # The inner `where` keeps the derivative finite where the outer one does not take its branch.
+    return jnp.where(passes, one, scale), jnp.where(passes, one, bound / jnp.where(passes, one, size))
 
 
 def times(g: jax.Array, *factors: jax.Array) -> jax.Array:
@@ -52,29 +54,43 @@ def times(g: jax.Array, *factors: jax.Array) -> jax.Array:
     return functools.reduce(lambda x, factor: x * factor, factors, g)
 
 
-def _scaled_root(sum_abs_sq: Callable[[jax.Array], jax.Array], dtype: Any) -> tuple[jax.Array, jax.Array]:
-    """(s·√Σ|g|², s), given Σ|s·g|² as a function of s; the root may be an array of many."""
+def _scaled_root(sum_abs_sq: Callable[[Any], jax.Array], dtype: Any) -> tuple[jax.Array, jax.Array]:
+    """(s·√Σ|g|², s), given Σ|s·g|² as a function of s, or of None for 1; the root may be an array of many."""
     limits, one = jnp.finfo(dtype), jnp.ones((), dtype)
-    total = sum_abs_sq(one)
+    total = sum_abs_sq(None)
     too_small, too_large = total < limits.tiny / limits.eps**2, ~(total < limits.max)
     power = 2.0 ** (limits.maxexp * 5 // 8)  # 2^80 in float32: a power of two loses no digits
 
     def again() -> tuple[jax.Array, jax.Array]:
-        # Not a constant: of (c·g)·(c·g) the compiler would make c²·g², which is 0·inf.
         scale = jnp.where(too_small, one * power, jnp.where(too_large, one / power, one))
-        norm = jnp.sqrt(sum_abs_sq(scale))
+        norm = _root(sum_abs_sq(scale))
         return jnp.where(too_small, norm / power, norm), jnp.where(too_small, one, scale)
 
     # The arrays are read a second time only where it is needed.
-    return jax.lax.cond(jnp.any(too_small | too_large), again, lambda: (jnp.sqrt(total), jnp.ones_like(total)))
+    return jax.lax.cond(jnp.any(too_small | too_large), again, lambda: (_root(total), jnp.ones_like(total)))
 
 
-@jax.jit  # all passes, and all arrays of one shape, share a trace
-def _sum_abs_sq(arrays: list[jax.Array], scale: jax.Array) -> jax.Array:
-    return functools.reduce(jax.lax.add, [_leaf_sum_abs_sq(x, scale) for x in arrays])
+def _root(x: jax.Array) -> jax.Array:
+    """√x, with derivative 0 at 0."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), x)
+
+
+@functools.partial(jax.jit, static_argnames="dtype")  # all arrays of one shape share a trace
+def _sum_abs_sq(arrays: list[jax.Array], scale: jax.Array | None, dtype: Any) -> jax.Array:
+    widened = [jnp.asarray(x, np.promote_types(x.dtype, dtype)) for x in arrays]  # one scale must do for all
+    return functools.reduce(jax.lax.add, [_leaf_sum_abs_sq(x, scale) for x in widened])
 
 
 @functools.partial(jax.jit, static_argnames="axes")
-def _leaf_sum_abs_sq(x: jax.Array, scale: jax.Array, axes: tuple[int, ...] | None = None) -> jax.Array:
-    squares = abs_sq(x * jnp.asarray(scale, x.dtype))
-    return jnp.asarray(jnp.sum(squares, axes, keepdims=axes is not None), scale.dtype)
+def _leaf_sum_abs_sq(x: jax.Array, scale: jax.Array | None, axes: tuple[int, ...] | None = None) -> jax.Array:
+    if scale is not None:
+        x = _scaled(x, jnp.asarray(scale, jnp.finfo(x.dtype).dtype))
+    return jnp.sum(abs_sq(x), axes, keepdims=axes is not None)
+
+
+def _scaled(x: jax.Array, scale: jax.Array) -> jax.Array:
+    """The product, which stays one: of (c·x)·(c·x), where gradients are constants, the compiler makes c²·x² = inf·0."""
+    if jnp.iscomplexobj(x):
+        return jax.lax.complex(_scaled(x.real, scale), _scaled(x.imag, scale))
+    return jnp.where(x == 0, x, x * scale)
