@@ -10,9 +10,13 @@ from importlib.metadata import version as _version
 from gradtx import schedules as schedules
 
 # Gradient → gradient
+from gradtx.conditioning import adaptive_grad_clip as adaptive_grad_clip
 from gradtx.conditioning import add_decayed_weights as add_decayed_weights
+from gradtx.conditioning import add_noise as add_noise
+from gradtx.conditioning import centralize as centralize
 from gradtx.conditioning import clip as clip
 from gradtx.conditioning import clip_by_global_norm as clip_by_global_norm
+from gradtx.conditioning import clip_by_norm as clip_by_norm
 from gradtx.conditioning import decay_weights as decay_weights
 
 # What a transformation is

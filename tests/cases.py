@@ -1,7 +1,8 @@
 """A row per technique: how it is made, its float64 reference, its counterpart in optax, and what it can do.
 
 A reference is `step(g, p, t, s, **hyperparameters) -> u` on float64 numpy arrays, one leaf at a time: t counts from 1
-and s is a dictionary that the reference keeps. References of rules that see the whole tree take lists instead.
+and s is a dictionary that the reference keeps, in which "leaf" is the number of the leaf in the tree, None leaves
+counted. References of rules that see the whole tree take lists instead.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import numpy as np
 import optax
 
 import gradtx as gx
+from tests.helpers import noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,25 +26,31 @@ class Case:
         arguments: Its arguments.
         reference: float64 numpy.
         optax: The same transformation made by optax; None where optax has no such form.
-        varying: The hyperparameter that takes a schedule or lives in the state in the laws about that.
+        varying: The hyperparameter that takes a schedule or lives in the state in the laws about that; None where the
+            technique has none.
         optimizer: Whether it descends by itself.
         whole: Whether the reference takes all leaves at once.
         complex: Whether it takes complex parameters.
         overwrites: Whether the update is a new parameter less the old one, and rounded accordingly.
         stored: Arrays like the parameters that XLA's CPU backend stores in between, because several results need what
-            is costly to compute, or a slot that the same step replaces.
+            is costly to compute, or a slot that the same step replaces, or because random numbers are drawn.
+        reads_twice: Whether the update reads its gradient more than once, as a norm of it does, so that what a stage
+            before it makes of the gradient is stored.
+        static: Arguments that are no hyperparameters, so that `optax.inject_hyperparams` must leave them alone.
     """
 
     make: Callable[..., gx.Transformation]
     arguments: dict[str, Any]
     reference: Callable[..., Any]
     optax: Callable[..., optax.GradientTransformation] | None
-    varying: str
+    varying: str | None
     optimizer: bool = False
     whole: bool = False
     complex: bool = True
     overwrites: bool = False
     stored: int = 0
+    reads_twice: bool = False
+    static: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.make.__name__}({', '.join(f'{k}={v}' for k, v in self.arguments.items())})"
@@ -266,9 +274,30 @@ def clip(g, p, t, s, max_delta):
     return np.clip(g, -max_delta, max_delta)
 
 
-def clip_by_global_norm(gs, ps, t, s, max_norm):
-    norm = np.sqrt(sum(_abs_sq(g).sum() for g in gs))
+def clip_by_global_norm(gs, ps, t, s, max_norm, eps=0.0):
+    norm = np.sqrt(sum(_abs_sq(g).sum() for g in gs)) + eps
     return [g * (max_norm / norm if norm > max_norm else 1.0) for g in gs]
+
+
+def clip_by_norm(g, p, t, s, max_norm, eps=0.0):
+    return clip_by_global_norm([g], [p], t, s, max_norm, eps)[0]
+
+
+def adaptive_grad_clip(g, p, t, s, clipping, eps=1e-3):
+    axis = {0: (), 1: 0, 2: 0, 3: 0}.get(g.ndim, tuple(range(g.ndim - 1)))
+    p_norm, g_norm = (np.sqrt(_abs_sq(x).sum(axis, keepdims=True)) for x in (p, g))
+    bound = clipping * np.maximum(p_norm, eps)
+    return g * np.where(g_norm > bound, bound / np.where(g_norm > bound, g_norm, 1), 1)
+
+
+def centralize(g, p, t, s, output_last=False):
+    if g.ndim < 2 or not g.size:
+        return g
+    return g - g.mean(tuple(range(g.ndim - 1) if output_last else range(1, g.ndim)), keepdims=True)
+
+
+def add_noise(g, p, t, s, eta, gamma, key):
+    return g + np.sqrt(eta / t**gamma) * noise(key, "add_noise", t - 1, s["leaf"], g)
 
 
 def add_decayed_weights(g, p, t, s, weight_decay, cautious=False):
@@ -409,6 +438,28 @@ CASES = [
         "max_norm",
         whole=True,
     ),
+    Case(gx.clip_by_global_norm, {"max_norm": 1.0, "eps": 0.5}, clip_by_global_norm, None, "eps", whole=True),
+    Case(gx.clip_by_norm, {"max_norm": 1.0}, clip_by_norm, None, "max_norm", reads_twice=True),
+    Case(gx.clip_by_norm, {"max_norm": 1.0, "eps": 0.5}, clip_by_norm, None, "eps", reads_twice=True),
+    Case(
+        gx.adaptive_grad_clip,
+        {"clipping": 0.1},
+        adaptive_grad_clip,
+        optax.adaptive_grad_clip,
+        "clipping",
+        reads_twice=True,
+    ),
+    Case(
+        gx.adaptive_grad_clip,
+        {"clipping": 0.1, "eps": 1.0},
+        adaptive_grad_clip,
+        optax.adaptive_grad_clip,
+        "eps",
+        reads_twice=True,
+    ),
+    Case(gx.centralize, {}, centralize, optax.centralize, None),
+    Case(gx.centralize, {"output_last": True}, centralize, None, None),
+    Case(gx.add_noise, {"eta": 0.3, "gamma": 0.55, "key": 0}, add_noise, None, "eta", stored=4, static=("key",)),
     Case(
         gx.add_decayed_weights,
         {"weight_decay": 0.1},

@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+import zlib
 
 import chex
 import jax
@@ -42,6 +43,14 @@ def gradients(steps, dtype=np.float32):
     for i in range(3, steps, 5):
         trees[i] = jax.tree.map(jnp.zeros_like, trees[i])
     return trees
+
+
+def noise(key, stage, step, leaf, like):
+    """Normal numbers from the key that a rule gets which needs one: of its stage, its step and its leaf's number."""
+    key = jax.random.key(key) if isinstance(key, int) else key
+    for number in (zlib.crc32(stage.encode()), step, leaf):
+        key = jax.random.fold_in(key, number)
+    return np.asarray(jax.random.normal(key, like.shape, np.complex64 if np.iscomplexobj(like) else np.float32))
 
 
 def trajectory(tx, params, grads, update=None, **extra):

@@ -21,6 +21,7 @@ from tests.helpers import DTYPES, assert_close, gradients, optax_trajectory, rel
 from tests.problems import PROBLEMS
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_varying_case = pytest.mark.parametrize("case", [c for c in CASES if c.varying], ids=str)
 every_optimizer = pytest.mark.parametrize("case", [c for c in CASES if c.optimizer], ids=str)
 
 
@@ -58,13 +59,17 @@ def test_descends(case, problem):
 def test_follows_its_float64_reference(case, dtype, varies):
     if dtype == np.complex64 and not case.complex:
         pytest.skip("the case is declared as real")
+    if varies and not case.varying:
+        pytest.skip("the case has no hyperparameter")
     grads, params = gradients(20, dtype), tree(1, dtype)
     varying = case.arguments.get(case.varying, 0.5)
     tx = case.tx(**{case.varying: _schedule(varying)}) if varies else case.tx()
     updates, _, _ = trajectory(tx, params, grads)
 
     p = [np.asarray(x, np.complex128 if dtype == np.complex64 else np.float64) for x in jax.tree.leaves(params)]
-    states, scale = [{} for _ in p], max(np.abs(x).max(initial=0) for x in p)
+    numbered = enumerate(jax.tree.leaves(params, is_leaf=lambda x: x is None))
+    states = [{"leaf": i} for i, x in numbered if x is not None]
+    scale = max(np.abs(x).max(initial=0) for x in p)
     for t, (g, u) in enumerate(zip(grads, updates, strict=True), 1):
         arguments = case.arguments | ({case.varying: varying / (1 + 0.1 * (t - 1))} if varies else {})
         g64 = [np.asarray(x, y.dtype) for x, y in zip(jax.tree.leaves(g), p, strict=True)]
@@ -107,7 +112,7 @@ def test_jit_eager_and_scan_agree(case):
     assert_close(jitted, scanned, rtol=1e-6)
 
 
-@every_case
+@every_varying_case
 def test_vmap_over_a_hyperparameter_is_a_loop(case):
     params, grads = tree(1), gradients(4)
     values = jnp.asarray([0.1, 0.3, 0.6])
@@ -122,7 +127,7 @@ def test_vmap_over_a_hyperparameter_is_a_loop(case):
         assert_close(jax.tree.map(lambda x, i=i: x[i], batched), final(value), rtol=1e-5, atol=1e-6)
 
 
-@every_case
+@every_varying_case
 def test_tunable_equals_constant(case):
     params, grads = tree(1), gradients(6)
     value = case.arguments.get(case.varying, 0.5)
@@ -206,6 +211,7 @@ def test_needs_no_memory_besides_what_it_reads_and_writes(case, clip, fused):
     """All arithmetic of a parameter is one expression: nothing is stored in between, and slots change in place."""
     if clip and case.whole:
         pytest.skip("what a second measure sees must be stored")
+    stored = case.stored + (clip and case.reads_twice)
     params = {"w": jnp.ones(1 << 18)}
     tx = gx.chain(*[gx.clip_by_global_norm(1.0)] * clip, case.tx())
 
@@ -216,7 +222,7 @@ def test_needs_no_memory_besides_what_it_reads_and_writes(case, clip, fused):
         return gx.apply_updates(params, updates), state
 
     step = jax.jit(step, donate_argnums=(0, 1)).lower(params, tx.init(params), params).compile()
-    assert step.memory_analysis().temp_size_in_bytes < (case.stored + 0.01) * params["w"].nbytes
+    assert step.memory_analysis().temp_size_in_bytes < (stored + 0.01) * params["w"].nbytes
 
 
 @every_case
@@ -245,7 +251,7 @@ def test_is_data(case):
     assert tx == again
     assert (tx != again) is False  # tuples have their own __ne__
     assert hash(tx) == hash(again)
-    assert tx != case.tx(**{case.varying: 0.123})
+    assert not case.varying or tx != case.tx(**{case.varying: 0.123})
     assert pickle.loads(pickle.dumps(tx)) == tx
     assert eval(repr(tx), vars(gx) | vars(gx.schedules)) == tx
 
@@ -286,7 +292,7 @@ def test_goes_into_optax(case):
     assert_close(trajectory(optax.masked(tx, everything), params, grads)[0], alone)
     assert_close(trajectory(gx.chain(optax.chain(tx)), params, grads)[0], alone)
     with relaxed():
-        injected = optax.inject_hyperparams(case.make)(**case.arguments)
+        injected = optax.inject_hyperparams(case.make, case.static)(**case.arguments)
         assert_close(trajectory(injected, params, grads)[0], alone, rtol=1e-4, atol=1e-6)
         twice = [g for g in grads for _ in range(2)]
         several = optax.MultiSteps(tx, 2)

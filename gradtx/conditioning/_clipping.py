@@ -1,13 +1,13 @@
-"""Clipping of gradients."""
+"""Clipping of gradients, by element and by norm."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Bound, Rule, Scope, abs_sq, as_transformation
+from gradtx.conditioning._norms import clip_factors, clip_to, scaled_global_norm, scaled_norm, times
+from gradtx.core import Bound, NonNegative, Rule, Scope, as_transformation
 
 
 class Clip(Rule):
@@ -16,7 +16,7 @@ class Clip(Rule):
     Args:
         max_delta: c ≥ 0.
 
-    The same as `optax.clip` and `torch.nn.utils.clip_grad_value_`. NaN stays NaN.
+    The same as `optax.clip`, `torch.nn.utils.clip_grad_value_` and Keras's `clipvalue`. NaN stays NaN.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.clip(1.0)
@@ -34,14 +34,20 @@ class Clip(Rule):
 
 
 class ClipByGlobalNorm(Rule):
-    """u = g·min(1, c / ‖g‖), where ‖g‖ is the Euclidean norm of all gradients together.
+    """u = g·min(1, c / (‖g‖ + ε)), where ‖g‖ is the Euclidean norm of all gradients together.
 
     Args:
         max_norm: c ≥ 0; infinity measures and changes nothing.
+        eps: ε ≥ 0; 1e-6 is `torch.nn.utils.clip_grad_norm_`.
 
-    Source: Pascanu et al. 2013, arXiv:1211.5063. optax divides by the norm and multiplies by c, PyTorch has
-    c / (‖g‖ + 1e-6). Gradients whose norm is at most c pass bit for bit, zero gradients stay zero whatever c, and
-    the norm of finite gradients is finite where their squares overflow or underflow.
+    Source: Pascanu et al. 2013, arXiv:1211.5063, where ε = 0, as in optax and Keras's `global_clipnorm`. Gradients
+    whose norm plus ε is at most c pass bit for bit, zero gradients stay zero whatever c and ε (with c = 0, optax makes
+    them NaN). Finite gradients are clipped right where their squares, or their norm itself, overflow: PyTorch and optax
+    then give zeros, Keras NaN.
+
+    What is not finite stays visible: a norm that is NaN makes all gradients NaN, as in the others; an infinite one
+    makes the finite gradients 0 and the others NaN, as in optax and PyTorch (Keras makes all NaN), except that they
+    pass where c is infinite. For c = 0 nothing is left, as in optax and PyTorch, while Keras takes 0 for no bound.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx, grads = gx.clip_by_global_norm(1.0), {"b": jnp.array([3.0]), "w": jnp.array([4.0])}
@@ -50,41 +56,45 @@ class ClipByGlobalNorm(Rule):
     """
 
     max_norm: Bound
+    eps: NonNegative = 0.0
 
     scope = Scope.TREE
 
     def measure(self, grads: Sequence[jax.Array], at: Any) -> dict[str, jax.Array]:
-        norm = global_norm(grads)
-        return {"factor": jnp.where(norm > self.max_norm, self.max_norm / norm, 1.0)}
+        scale, factor = clip_factors(scaled_global_norm(grads), self.max_norm, self.eps)
+        return {"scale": scale, "factor": factor}
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return g * at.measured["factor"], {}
+        return times(g, at.measured["scale"], at.measured["factor"]), {}
+
+
+class ClipByNorm(Rule):
+    """u = g·min(1, c / (‖g‖ + ε)), where ‖g‖ is the Euclidean norm of this array alone.
+
+    Args:
+        max_norm: c ≥ 0, for each array; infinity changes nothing.
+        eps: ε ≥ 0.
+
+    Source: Pascanu et al. 2013, arXiv:1211.5063, applied to each array; Keras's `clipnorm` and `tf.clip_by_norm`, with
+    ε = 0, and in PyTorch `clip_grad_norm_` called for each parameter, with ε = 1e-6. optax has no such form: its
+    `clip_by_block_rms` bounds the root mean square, so that the bound on the norm grows with the array. The edges are
+    those of `clip_by_global_norm`.
+
+    >>> import gradtx as gx, jax.numpy as jnp
+    >>> tx, grads = gx.clip_by_norm(1.0), {"b": jnp.array([0.5]), "w": jnp.array([3.0, 4.0])}
+    >>> tx.update(grads, tx.init(grads))[0]
+    {'b': Array([0.5], dtype=float32), 'w': Array([0.6, 0.8], dtype=float32)}
+    """
+
+    max_norm: Bound
+    eps: NonNegative = 0.0
+
+    scope = Scope.LEAF
+
+    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        return clip_to(g, scaled_norm(g), self.max_norm, self.eps), {}
 
 
 clip = as_transformation(Clip)
 clip_by_global_norm = as_transformation(ClipByGlobalNorm)
-
-
-def global_norm(arrays: Sequence[jax.Array]) -> jax.Array:
-    """√Σ|g|² over all elements of all arrays, where the squares may overflow or underflow."""
-    if not arrays:
-        return jnp.zeros(())
-    dtype = max((jnp.finfo(x.dtype).dtype for x in arrays), key=lambda d: d.itemsize)
-    total = _sum_abs_sq(list(arrays), jnp.ones((), dtype))
-    limits = jnp.finfo(dtype)
-    too_small, too_large = total < limits.tiny / limits.eps**2, ~(total < limits.max)
-    # Powers of two lose no digits. The second pass over the arrays is taken only where it is needed.
-    scale = jnp.where(too_small, jnp.asarray(2.0**80, dtype), jnp.asarray(2.0**-80, dtype))
-    return jax.lax.cond(
-        too_small | too_large, lambda: jnp.sqrt(_sum_abs_sq(list(arrays), scale)) / scale, lambda: jnp.sqrt(total)
-    )
-
-
-@jax.jit  # both passes, and all arrays of one shape, share a trace
-def _sum_abs_sq(arrays: list[jax.Array], scale: jax.Array) -> jax.Array:
-    return functools.reduce(jax.lax.add, [_leaf_sum_abs_sq(x, scale) for x in arrays])
-
-
-@jax.jit
-def _leaf_sum_abs_sq(x: jax.Array, scale: jax.Array) -> jax.Array:
-    return jnp.asarray(jnp.sum(abs_sq(x * jnp.asarray(scale, x.dtype))), scale.dtype)
+clip_by_norm = as_transformation(ClipByNorm)

@@ -79,9 +79,11 @@ def _with_common(
         for argument, value in given.items():
             if argument in ranges:
                 check(f"{name}: {argument}", ranges[argument], value)
-        clips = [clip_(given[argument]) for argument, clip_ in CLIPS.items() if given[argument] is not None]
-        if len(clips) > 1:
-            raise ValueError(f"{name}: only one of {', '.join(CLIPS)} can be set")
+        bounds = {argument: given[argument] for argument in CLIPS if given[argument] is not None}
+        if len(bounds) > 1:
+            raise ValueError(f"{name}: only one of {', '.join(CLIPS)} can be set, got {bounds}")
+        # Keras takes 0 for no bound.
+        clips = [CLIPS[a](c) for a, c in bounds.items() if not (isinstance(c, int | float) and c == 0)]
         decay = given["weight_decay"]
         if decay is None and defaults["weight_decay"] is not None:
             raise ValueError(f"{name}: weight_decay must be a number, got None")
