@@ -7,7 +7,6 @@ import contextlib
 import functools
 import inspect
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,11 @@ def golden(library: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """(steps, name → the parameters after each of them), as tests/golden/make.py wrote them."""
     with np.load(GOLDEN / f"{library}.npz") as file:
         return file["steps"], dict(zip(file["names"], file["parameters"], strict=True))
+
+
+def assert_equal(ours: np.ndarray, theirs: np.ndarray, rtol: float) -> None:
+    error = relative_error(ours, theirs)
+    assert error <= rtol, f"{error:.2g}, element by element {elementwise_error(ours, theirs):.2g}"
 
 
 def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -131,7 +135,7 @@ def run_keras_reference(row: Row, varies: bool) -> np.ndarray:
 def run_torch(row: Row, varies: bool, dtype: str = "float32") -> np.ndarray:
     import torch
 
-    name, rate = _rate(getattr(torch_reference, row.name), row)
+    _, rate = _rate(getattr(torch_reference, row.name), row)
     default = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, dtype))  # of its scalar state
     try:
