@@ -16,6 +16,7 @@ import numpy as np
 
 from tests.cases import CASES
 from tests.helpers import gradients, optax_trajectory, tree
+from tests.interop.recipes import RECIPES, run_clip_gradients
 from tests.interop.rows import KERAS, TORCH
 from tests.interop.trajectories import GOLDEN, KEPT, named, run_keras, run_torch
 
@@ -42,15 +43,23 @@ def run_optax(case) -> np.ndarray:
     return np.cumsum(np.array(rows, np.float64), 0)[1:]
 
 
-def main(libraries: list[str]) -> None:
-    runs = {"torch": (TORCH, run_torch), "keras": (KERAS, run_keras)}
-    for library in libraries or ["torch", "keras", "optax"]:
-        if library == "optax":
-            save(library, OPTAX_KEPT, {str(case): run_optax(case) for case in CASES if case.optax})
-        else:
-            rows, run = runs[library]
-            save(library, KEPT, {name: run(row, varies, "float64") for name, row, varies in named(rows)})
+def torch() -> dict[str, np.ndarray]:
+    rows = {name: run_torch(row, varies, "float64") for name, row, varies in named(TORCH)}
+    return rows | {"clip_gradients": run_clip_gradients("float64")}
 
+
+def keras() -> dict[str, np.ndarray]:
+    rows = {name: run_keras(row, varies, "float64") for name, row, varies in named(KERAS)}
+    return rows | {recipe.code: recipe.run_keras("float64") for recipe in RECIPES}
+
+
+def optax() -> dict[str, np.ndarray]:
+    return {str(case): run_optax(case) for case in CASES if case.optax}
+
+
+FILES = {"torch": (torch, KEPT), "keras": (keras, KEPT), "optax": (optax, OPTAX_KEPT)}
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    for library in sys.argv[1:] or FILES:
+        run, steps = FILES[library]
+        save(library, steps, run())

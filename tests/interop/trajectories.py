@@ -6,6 +6,7 @@ A trajectory is an array of shape (50, 10): all parameters after each step, thos
 import contextlib
 import functools
 import inspect
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def assert_equal(ours: np.ndarray, theirs: np.ndarray, rtol: float) -> None:
 def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
     """The largest |a - b| / max |b| of all steps and arrays, where the maximum is over the elements of one array."""
     pairs = [(a, b) for o, t in zip(ours, theirs, strict=True) for a, b in zip(split(o), split(t), strict=True)]
-    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in pairs)
+    return max(np.abs(a - b).max() / (np.abs(b).max() or 1) for a, b in pairs)
 
 
 def elementwise_error(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -60,9 +61,10 @@ def elementwise_error(ours: np.ndarray, theirs: np.ndarray) -> float:
     return np.divide(np.abs(ours - theirs), np.abs(theirs), out=np.zeros_like(theirs), where=theirs != 0).max()
 
 
-def split(row: np.ndarray) -> list[np.ndarray]:
-    sizes = np.cumsum([np.prod(s) for s in SHAPES])
-    return [x.reshape(s) for x, s in zip(np.split(row, sizes[:-1]), SHAPES, strict=True)]
+def split(row: Any) -> list[Any]:
+    """One step of a trajectory as a tree."""
+    cut = math.prod(SHAPES[0])
+    return [row[:cut].reshape(SHAPES[0]), row[cut:].reshape(SHAPES[1])]
 
 
 def start() -> np.ndarray:
@@ -154,7 +156,8 @@ def run_torch(row: Row, varies: bool, dtype: str = "float32") -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _keras(dtype: str):
+def keras_with(dtype: str):
+    """Keras on JAX, computing in `dtype`."""
     os.environ["KERAS_BACKEND"] = "jax"
     with relaxed(), jax.enable_x64(dtype == "float64"):
         import keras
@@ -168,7 +171,7 @@ def _keras(dtype: str):
 
 
 def run_keras(row: Row, varies: bool, dtype: str = "float32") -> np.ndarray:
-    with _keras(dtype) as keras:
+    with keras_with(dtype) as keras:
 
         class Varying(keras.optimizers.schedules.LearningRateSchedule):
             def __init__(self, rate):
@@ -179,10 +182,10 @@ def run_keras(row: Row, varies: bool, dtype: str = "float32") -> np.ndarray:
 
         arguments = _arguments(getattr(keras_reference, row.name), row, varies, Varying)
         optimizer = getattr(keras.optimizers, row.name)(**arguments)
-        return _run_keras(keras, optimizer, gradients(row.scale), dtype)
+        return run_keras_optimizer(keras, optimizer, gradients(row.scale), dtype)
 
 
-def _run_keras(keras: Any, optimizer: Any, grads: np.ndarray, dtype: str) -> np.ndarray:
+def run_keras_optimizer(keras: Any, optimizer: Any, grads: np.ndarray, dtype: str) -> np.ndarray:
     """As Keras's own training does it with JAX: the optimizer's stateless form, compiled."""
     variables = [keras.Variable(p, dtype=dtype) for p in split(start())]
     optimizer.build(variables)
