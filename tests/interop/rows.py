@@ -25,6 +25,11 @@ class Row:
         """What gradients are multiplied by."""
         return 1e-3 if self.name in ("SGD", "ASGD") else 1.0
 
+    @property
+    def varies(self) -> bool:
+        """Whether the learning rate may: Rprop reads it once, as its first step size."""
+        return self.name != "Rprop"
+
 
 def crossed(name: str, *options: list[dict[str, Any]]) -> list[Row]:
     """A row for each choice of one option from each list."""
@@ -39,7 +44,7 @@ SHORT = {"betas": (0.5, 0.9)}
 
 
 def _adam(name: str, lr: float, *decays: dict[str, Any]) -> list[Row]:
-    """Adam's forms cross whether ε is large, the maximum and the kind of decay; the sign only matters for the decay."""
+    """Whether ε is large, the maximum, and the kind of decay; the sign matters to the decay alone."""
     return [
         Row(name, NONE),
         *crossed(name, [{"lr": lr}], [NONE, {"eps": 0.01}], [NONE, {"amsgrad": True}], [NONE, *decays]),
@@ -62,8 +67,8 @@ TORCH = [
             {"momentum": 1.0, "dampening": 0.1},
         ],
         [NONE, DECAY],
-        [NONE, UP],
     ),
+    *crossed("SGD", [{"lr": 0.05} | UP], [NONE, {"momentum": 0.8, "dampening": 0.3}], [NONE, DECAY]),
     Row("SGD", {"lr": 0.05, "dampening": 0.5}),
     Row("Adagrad", NONE),
     *crossed(
@@ -76,7 +81,8 @@ TORCH = [
     ),
     *crossed("Adagrad", [{"lr": 0.1} | UP], [NONE, {"lr_decay": 0.1}], [NONE, DECAY]),
     Row("Adadelta", NONE),
-    *crossed("Adadelta", [{"lr": 2.0}], [NONE, {"rho": 0.5}], [NONE, {"eps": 1e-3}], [NONE, DECAY], [NONE, UP]),
+    *crossed("Adadelta", [{"lr": 2.0}], [NONE, {"rho": 0.5}], [NONE, {"eps": 1e-3}], [NONE, DECAY]),
+    *crossed("Adadelta", [{"lr": 2.0} | UP], [NONE, DECAY]),
     Row("RMSprop", NONE),
     *crossed(
         "RMSprop",
@@ -98,7 +104,8 @@ TORCH = [
     *_adam("Adam", 0.02, DECAY, DECOUPLED),
     *_adam("AdamW", 0.02, DECAY, {"weight_decay": 0.0}),
     Row("Adamax", NONE),
-    *crossed("Adamax", [{"lr": 0.02}], [NONE, {"eps": 0.01}], [NONE, DECAY], [NONE, UP], [NONE, SHORT]),
+    *crossed("Adamax", [{"lr": 0.02}], [NONE, {"eps": 0.01}], [NONE, DECAY], [NONE, SHORT]),
+    *crossed("Adamax", [{"lr": 0.02} | UP], [NONE, DECAY]),
     Row("NAdam", NONE),
     *crossed(
         "NAdam",
@@ -106,8 +113,8 @@ TORCH = [
         [NONE, {"momentum_decay": 0.5}],
         [NONE, {"eps": 0.01}],
         [NONE, DECAY, DECOUPLED],
-        [NONE, UP],
     ),
+    *crossed("NAdam", [{"lr": 0.02} | UP], [NONE, DECAY, DECOUPLED]),
     Row("NAdam", {"lr": 0.02, "momentum_decay": 0.0} | SHORT),
     Row("RAdam", NONE),
     # The first five steps are plain, whether β₂ is 0.999 or 0.9; with 0.5 all are, and then the step is as large as g.
@@ -117,8 +124,8 @@ TORCH = [
         [{"betas": (0.9, 0.999)}, {"betas": (0.8, 0.9)}],
         [NONE, {"eps": 0.01}],
         [NONE, DECAY, DECOUPLED],
-        [NONE, UP],
     ),
+    *crossed("RAdam", [{"lr": 0.02} | UP], [NONE, DECAY, DECOUPLED]),
     Row("RAdam", {"lr": 1e-4, "betas": (0.9, 0.5)}),
     Row("ASGD", NONE),
     *crossed(
@@ -127,8 +134,8 @@ TORCH = [
         [NONE, {"lambd": 0.5, "alpha": 0.9}],
         [NONE, {"t0": 10.0}],
         [NONE, DECAY],
-        [NONE, UP],
     ),
+    *crossed("ASGD", [{"lr": 0.05} | UP], [NONE, DECAY]),
 ]
 
 LIMITS: list[dict[str, Any]] = [{"clipnorm": 0.5}, {"clipvalue": 0.3}, {"global_clipnorm": 0.5}]

@@ -89,13 +89,13 @@ def test_keras_refuses_the_same(name, arguments, named):
     "refused", [{"use_ema": True}, {"gradient_accumulation_steps": 2}, {"loss_scale_factor": 2.0}], ids=str
 )
 def test_refuses_by_name_what_is_no_transformation(name, refused):
-    with pytest.raises((ValueError, NotImplementedError), match=rf"\b{name}\b.*\b{next(iter(refused))}\b"):
+    with pytest.raises(NotImplementedError, match=rf"\b{name}\b.*\b{next(iter(refused))}\b"):
         getattr(gk, name)(**refused)
 
 
 @every_name
 def test_refuses_unknown_arguments(name):
-    with pytest.raises(TypeError, match="speed"):
+    with pytest.raises(ValueError, match=f"{name}.*speed"):
         getattr(gk, name)(speed=2.0)
 
 
@@ -105,12 +105,17 @@ def test_has_kerass_signature(name):
     keras = _keras()
     ours = inspect.signature(getattr(gk, name)).parameters.values()
     theirs = inspect.signature(getattr(keras.optimizers, name)).parameters.values()
-    wanted = [p for p in theirs if p.kind != p.VAR_KEYWORD]
-    assert [(p.name, p.kind, p.default) for p in ours][: len(wanted)] == [(p.name, p.kind, p.default) for p in wanted]
+    assert [(p.name, p.kind, p.default) for p in ours] == [(p.name, p.kind, p.default) for p in theirs]
 
 
 @every_name
 def test_ignores_names_and_what_belongs_to_a_refused_flag(name):
     make = getattr(gk, name)
-    for ignored in ({"name": "mine"}, {"ema_momentum": 0.5}, {"ema_overwrite_frequency": 2}, {"use_ema": False}):
+    for ignored in (
+        {"name": "mine"},
+        {"ema_momentum": 0.5},
+        {"ema_overwrite_frequency": 2},
+        {"use_ema": False},
+        {"jit_compile": True},
+    ):
         assert make(**ignored) == make()

@@ -29,8 +29,9 @@ _OWN = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")  # what kera
 
 
 def named(rows: list[Row]) -> list[tuple[str, Row, bool]]:
-    """(name, row, whether the learning rate varies): every row has both forms."""
-    return [(f"{row}, {'varying' if v else 'constant'}", row, v) for row in rows for v in (False, True)]
+    """(name, row, whether the learning rate varies): every row has both forms that it may."""
+    both = [(row, varies) for row in rows for varies in (False, True) if row.varies or not varies]
+    return [(f"{row}, {'varying' if varies else 'constant'}", row, varies) for row, varies in both]
 
 
 def factor(step: Any) -> Any:
