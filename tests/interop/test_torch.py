@@ -5,13 +5,25 @@ import importlib.util
 import inspect
 import warnings
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import gradtx as gx
 import gradtx.interop.torch as gt
 from tests.interop.references import torch as reference
 from tests.interop.rows import TORCH, Row
-from tests.interop.trajectories import assert_equal, golden, named, run_gradtx, run_torch, run_torch_reference
+from tests.interop.trajectories import (
+    assert_equal,
+    golden,
+    gradients,
+    named,
+    run_gradtx,
+    run_torch,
+    run_torch_reference,
+    run_transformation,
+    start,
+)
 
 NAMES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Rprop", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ASGD")
 IGNORED = ("foreach", "fused", "capturable", "differentiable")
@@ -72,6 +84,34 @@ def test_takes_every_input_of_pytorchs_tests(name):
         assert_equal(ours(row, False), run_torch(row, False, "float64"), RTOL)
 
 
+@live
+@every_name
+def test_steps_complex_parameters_as_pytorch(name):
+    import torch
+
+    arguments = {} if name == "Rprop" else {"weight_decay": 0.1}
+    real = gradients(Row(name, {}).scale)
+    p, grads = start() * (1 - 0.5j), real + 1j * real[:, ::-1]
+    param, expected = torch.nn.Parameter(torch.tensor(p, dtype=torch.complex128)), []
+    optimizer = getattr(torch.optim, name)([param], **arguments)
+    for g in grads:
+        param.grad = torch.tensor(g, dtype=torch.complex128)
+        optimizer.step()
+        expected.append(param.detach().numpy().copy())
+    got = run_transformation(getattr(gt, name)(**arguments), grads.astype(np.complex64), p.astype(np.complex64))
+    assert_equal(got, np.array(expected), RTOL)
+
+
+def test_asgd_keeps_pytorchs_average():
+    arguments = {"lr": 0.05, "lambd": 0.5, "t0": 10.0}
+    tx, params, state, expected = gt.ASGD(**arguments), jnp.asarray(start()), None, {}
+    state, p = tx.init(params), start().astype(np.float64)
+    for t, g in enumerate(gradients(1e-3), 1):
+        params, state = gx.apply_gradients(tx, jnp.asarray(g), state, params)
+        p = reference.ASGD(g.astype(np.float64), p, t, expected, **arguments)
+    np.testing.assert_allclose(state.stages["asgd"]["average"], expected["average"], rtol=RTOL)
+
+
 # What is about PyTorch's tensors and parameters, which gradtx never sees.
 NOT_OURS = (
     "invalid param type",
@@ -95,8 +135,9 @@ def test_refuses_every_error_of_pytorchs_tests(name):
         given = error.optimizer_error_input
         with pytest.raises(error.error_type):
             getattr(torch.optim, name)(given.params or [torch.zeros(2, requires_grad=True)], **given.kwargs)
-        # Parameter groups are refused altogether.
-        with pytest.raises(NotImplementedError if given.params else error.error_type, match=name):
+        # Parameter groups are refused altogether, and what is no scalar is no number.
+        ours = NotImplementedError if given.params else TypeError if "1-element" in given.desc else error.error_type
+        with pytest.raises(ours, match=name):
             getattr(gt, name)(given.params, **{k: _plain(v) for k, v in given.kwargs.items()})
 
 

@@ -138,7 +138,10 @@ def RAdam(
 
 
 def ASGD(g, p, t, s, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0, maximize=False):
-    # The average that begins after t0 steps is kept beside the parameters, which it does not change.
     eta = s.get("eta", lr)
     s["eta"] = lr / (1 + lambd * lr * t) ** alpha
-    return p * (1 - lambd * eta) - eta * _gradient(g, p, weight_decay, maximize)
+    p = p * (1 - lambd * eta) - eta * _gradient(g, p, weight_decay, maximize)
+    # Kept beside the parameters, which it does not change: PyTorch's `ax`.
+    s["average"] = s.get("average", 0) + (p - s.get("average", 0)) * s.get("share", 1)
+    s["share"] = 1 / max(1, t - t0)
+    return p
