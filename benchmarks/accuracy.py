@@ -133,7 +133,7 @@ def keras_updates(name: str, arguments: dict[str, Any], grads: np.ndarray) -> np
 
 
 def _named(name: str, arguments: dict[str, Any]) -> str:
-    return f"{name}({', '.join(f'{k}={v}' for k, v in arguments.items())})"
+    return f"{name}({', '.join(f'{k}={v}' for k, v in arguments.items() if k != 'learning_rate')})"
 
 
 def pairs() -> Iterator[Pair]:
@@ -154,7 +154,7 @@ def pairs() -> Iterator[Pair]:
         if case.optimizer and case.optax:
             yield Pair(
                 "optax",
-                _named(case.make.__name__, {k: v for k, v in case.arguments.items() if k != "learning_rate"}),
+                _named(case.make.__name__, case.arguments),
                 lambda grads, c=case: exact(lambda *x: c.reference(*x, **c.arguments), grads),
                 lambda grads, c=case: scanned(c.tx(), grads),
                 lambda grads, c=case: scanned(c.peer(), grads),
@@ -170,6 +170,10 @@ def errors(updates: np.ndarray, wanted: np.ndarray) -> list[float]:
 
 def worse(ours: float, theirs: float) -> bool:
     return ours > max(WORSE * theirs, theirs + 0.2)
+
+
+def figure(ulps: float) -> str:
+    return f"{ulps:.2f}" if ulps < 100 else f"{ulps:.0f}"
 
 
 def main() -> None:
@@ -191,7 +195,7 @@ def main() -> None:
             [
                 f["technique"],
                 f["peer"],
-                *(f"{a:.2f} / {b:.2f}" for a, b in zip(f["gradtx"], f["theirs"], strict=True)),
+                *(f"{figure(a)} / {figure(b)}" for a, b in zip(f["gradtx"], f["theirs"], strict=True)),
                 "WORSE" if any(map(worse, f["gradtx"], f["theirs"])) else "",
             ]
             for f in figures

@@ -41,7 +41,7 @@ def ours(row: Row, varies: bool) -> np.ndarray:
     return run_gradtx(getattr(gt, row.name), getattr(reference, row.name), row, varies)
 
 
-# The last of the parameters varies fastest, so that the three share what gradtx computed.
+# The uppermost parameter varies fastest, so that the three share what gradtx computed.
 @pytest.mark.parametrize("against", ["golden", "reference", pytest.param("pytorch", marks=live)])
 @every_row
 def test_trajectory(name, row, varies, against):
