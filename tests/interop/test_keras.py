@@ -46,7 +46,7 @@ def trajectories():
             yield pytest.param(name, row, varies, "keras", id=f"{name}, keras", marks=live)
 
 
-@pytest.mark.parametrize(("name", "row", "varies", "against"), trajectories())
+@pytest.mark.parametrize(("name", "row", "varies", "against"), list(trajectories()))
 def test_trajectory(name, row, varies, against):
     got, rtol = ours(row, varies), ALIKE.get(row.name, RTOL)
     if against == "golden":
