@@ -13,14 +13,18 @@ from gradtx import schedules as schedules
 from gradtx.conditioning import add_decayed_weights as add_decayed_weights
 from gradtx.conditioning import clip as clip
 from gradtx.conditioning import clip_by_global_norm as clip_by_global_norm
+from gradtx.conditioning import decay_weights as decay_weights
 
 # What a transformation is
 from gradtx.core import State as State
 from gradtx.core import Transformation as Transformation
 from gradtx.core import apply_gradients as apply_gradients
 from gradtx.core import apply_updates as apply_updates
+from gradtx.core import by_parts as by_parts
 from gradtx.core import chain as chain
 from gradtx.core import hyperparams as hyperparams
+from gradtx.core import lookahead_point as lookahead_point
+from gradtx.core import matrices_only as matrices_only
 from gradtx.core import named as named
 from gradtx.core import set_hyperparams as set_hyperparams
 from gradtx.core import tunable as tunable
@@ -34,13 +38,20 @@ from gradtx.techniques import adagrad as adagrad
 from gradtx.techniques import adam as adam
 from gradtx.techniques import adamax as adamax
 from gradtx.techniques import adamw as adamw
+from gradtx.techniques import asgd as asgd
+from gradtx.techniques import ftrl as ftrl
 from gradtx.techniques import lion as lion
+from gradtx.techniques import nadam as nadam
+from gradtx.techniques import radam as radam
 from gradtx.techniques import rmsprop as rmsprop
+from gradtx.techniques import rprop as rprop
 from gradtx.techniques import scale_by_adadelta as scale_by_adadelta
 from gradtx.techniques import scale_by_adam as scale_by_adam
 from gradtx.techniques import scale_by_adamax as scale_by_adamax
 from gradtx.techniques import scale_by_learning_rate as scale_by_learning_rate
 from gradtx.techniques import scale_by_lion as scale_by_lion
+from gradtx.techniques import scale_by_nadam as scale_by_nadam
+from gradtx.techniques import scale_by_radam as scale_by_radam
 from gradtx.techniques import scale_by_rms as scale_by_rms
 from gradtx.techniques import scale_by_rss as scale_by_rss
 from gradtx.techniques import scale_by_schedule as scale_by_schedule

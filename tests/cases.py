@@ -5,6 +5,7 @@ and s is a dictionary that the reference keeps. References of rules that see the
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +28,9 @@ class Case:
         optimizer: Whether it descends by itself.
         whole: Whether the reference takes all leaves at once.
         complex: Whether it takes complex parameters.
-        stored: Arrays like the parameters that XLA's CPU backend stores in between, because the update reads a slot
-            that the same step replaces.
+        overwrites: Whether the update is a new parameter less the old one, and rounded accordingly.
+        stored: Arrays like the parameters that XLA's CPU backend stores in between, because several results need what
+            is costly to compute, or a slot that the same step replaces.
     """
 
     make: Callable[..., gx.Transformation]
@@ -39,6 +41,7 @@ class Case:
     optimizer: bool = False
     whole: bool = False
     complex: bool = True
+    overwrites: bool = False
     stored: int = 0
 
     def __str__(self) -> str:
@@ -64,37 +67,159 @@ def scale_by_schedule(g, p, t, s, schedule):
     return schedule * g
 
 
-def trace(g, p, t, s, momentum, nesterov=False):
-    s["b"] = momentum * s.get("b", 0) + g
-    return g + momentum * s["b"] if nesterov else s["b"]
+def by_parts(reference):
+    """A reference for real arrays on the real and imaginary parts of complex ones."""
+
+    def pairs(g, p, t, s, **arguments):
+        if not np.iscomplexobj(g):
+            return reference(g, p, t, s, **arguments)
+        g, p = (np.stack([x.real, x.imag]) for x in (g, p))
+        real, imaginary = reference(g, p, t, s, **arguments)
+        return real + 1j * imaginary
+
+    return pairs
 
 
-def sgd(g, p, t, s, learning_rate, momentum=None, nesterov=False):
-    return -learning_rate * (g if momentum is None else trace(g, p, t, s, momentum, nesterov))
+def trace(g, p, t, s, momentum, nesterov=False, momentum_form="heavy_ball", dampening=0.0):
+    weight = 1 - momentum if momentum_form == "average" else 1 if t == 1 else 1 - dampening
+    s["b"] = momentum * s.get("b", 0) + weight * g
+    return weight * g + momentum * s["b"] if nesterov else s["b"]
 
 
-def scale_by_rms(g, p, t, s, decay=0.9, eps=1e-8, initial_scale=0.0, eps_inside_sqrt=True, bias_correction=False):
+def descent(direction):
+    """The optimizer of a direction: `direction(g, p, t, s, ...)` with momentum, weight decay and learning rate."""
+
+    def optimizer(
+        g,
+        p,
+        t,
+        s,
+        learning_rate,
+        momentum=None,
+        nesterov=False,
+        momentum_form="heavy_ball",
+        dampening=0.0,
+        weight_decay=0.0,
+        weight_decay_mode="decoupled",
+        mask=None,
+        **arguments,
+    ):
+        g = g + weight_decay * p if weight_decay_mode == "coupled" else g
+        d = direction(g, p, t, s, **arguments)
+        if momentum is not None and momentum_form == "velocity":
+            step = trace(-learning_rate * d, p, t, s, momentum, nesterov)
+        elif momentum is not None:
+            step = -learning_rate * trace(d, p, t, s, momentum, nesterov, momentum_form, dampening)
+        else:
+            step = -learning_rate * d
+        if weight_decay_mode == "decoupled":
+            return step - learning_rate * weight_decay * p
+        if weight_decay_mode == "independent":
+            return step - weight_decay * p
+        if weight_decay_mode == "cautious":
+            return step - learning_rate * weight_decay * np.where((step * np.conj(p)).real <= 0, p, 0)
+        if weight_decay_mode == "after":
+            return (1 - learning_rate * weight_decay) * (p + step) - p
+        return step
+
+    return optimizer
+
+
+sgd = descent(lambda g, p, t, s: g)
+
+
+def scale_by_rms(
+    g, p, t, s, decay=0.9, eps=1e-8, initial_scale=0.0, eps_inside_sqrt=True, centered=False, bias_correction=False
+):
     s["nu"] = decay * s.get("nu", initial_scale) + (1 - decay) * _abs_sq(g)
-    nu = s["nu"] / (1 - decay**t) if bias_correction else s["nu"]
+    s["mu"] = decay * s.get("mu", 0) + (1 - decay) * g
+    c = 1 - decay**t if bias_correction else 1
+    nu = np.maximum(s["nu"] / c - (_abs_sq(s["mu"] / c) if centered else 0), 0)
     return g / (np.sqrt(nu + eps) if eps_inside_sqrt else np.sqrt(nu) + eps)
 
 
-def rmsprop(g, p, t, s, learning_rate, **arguments):
-    return -learning_rate * scale_by_rms(g, p, t, s, **arguments)
+rmsprop = descent(scale_by_rms)
 
 
-def scale_by_adam(g, p, t, s, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0):
+def scale_by_adam(g, p, t, s, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, eps_hat=False, amsgrad=None):
     s["mu"] = b1 * s.get("mu", 0) + (1 - b1) * g
     s["nu"] = b2 * s.get("nu", 0) + (1 - b2) * _abs_sq(g)
-    return s["mu"] / (1 - b1**t) / (np.sqrt(s["nu"] / (1 - b2**t) + eps_root) + eps)
+    c = 1 - b2**t
+    nu = s["nu"] / c if amsgrad == "corrected" else s["nu"]
+    s["max"] = np.maximum(s.get("max", 0), nu)
+    nu_hat = {None: nu / c, "raw": s["max"] / c, "corrected": s["max"]}[amsgrad]
+    return s["mu"] / (1 - b1**t) / (np.sqrt(nu_hat + eps_root) + eps / (np.sqrt(c) if eps_hat else 1))
 
 
-def adam(g, p, t, s, learning_rate, **arguments):
-    return -learning_rate * scale_by_adam(g, p, t, s, **arguments)
+adam = descent(scale_by_adam)
+adamw = functools.partial(adam, weight_decay=1e-4)
 
 
-def adamw(g, p, t, s, learning_rate, weight_decay=1e-4, **arguments):
-    return -learning_rate * (scale_by_adam(g, p, t, s, **arguments) + weight_decay * p)
+def scale_by_nadam(g, p, t, s, b1=0.9, b2=0.999, eps=1e-8, momentum_decay=4e-3):
+    def beta(t):
+        return b1 if momentum_decay is None else b1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))
+
+    s["mu"] = b1 * s.get("mu", 0) + (1 - b1) * g
+    s["nu"] = b2 * s.get("nu", 0) + (1 - b2) * _abs_sq(g)
+    s["product"] = s.get("product", 1) * beta(t)
+    ahead = (1 - beta(t)) / (1 - s["product"]) * g + beta(t + 1) / (1 - s["product"] * beta(t + 1)) * s["mu"]
+    return ahead / (np.sqrt(s["nu"] / (1 - b2**t)) + eps)
+
+
+nadam = descent(scale_by_nadam)
+
+
+def scale_by_radam(g, p, t, s, b1=0.9, b2=0.999, eps=1e-8, threshold=5.0, eps_hat=False):
+    s["mu"] = b1 * s.get("mu", 0) + (1 - b1) * g
+    s["nu"] = b2 * s.get("nu", 0) + (1 - b2) * _abs_sq(g)
+    c = 1 - b2**t
+    limit = 2 / (1 - b2) - 1
+    rho = limit - 2 * t * b2**t / c
+    if rho <= threshold:
+        return s["mu"] / (1 - b1**t)
+    r = np.sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho))
+    return r * s["mu"] / (1 - b1**t) / (np.sqrt(s["nu"] / c) + eps / (np.sqrt(c) if eps_hat else 1))
+
+
+radam = descent(scale_by_radam)
+
+
+@by_parts
+def rprop(g, p, t, s, learning_rate, eta_minus=0.5, eta_plus=1.2, min_step_size=1e-6, max_step_size=50.0):
+    turned = np.sign(g * s.get("g", 0 * g))
+    factor = np.select([turned > 0, turned < 0], [eta_plus, eta_minus], 1)
+    s["step"] = np.clip(s.get("step", learning_rate) * factor, min_step_size, max_step_size)
+    s["g"] = np.where(turned < 0, 0, g)
+    return -np.sign(s["g"]) * s["step"]
+
+
+@by_parts
+def ftrl(
+    g,
+    p,
+    t,
+    s,
+    learning_rate,
+    learning_rate_power=-0.5,
+    initial_accumulator_value=0.1,
+    l1=0.0,
+    l2=0.0,
+    l2_shrinkage=0.0,
+    beta=0.0,
+    weight_decay=0.0,
+):
+    before, n = s.get("n", initial_accumulator_value), s.get("n", initial_accumulator_value) + g * g
+    decayed = p * (1 - learning_rate * weight_decay)
+    sigma = (n**-learning_rate_power - before**-learning_rate_power) / learning_rate
+    s["n"], s["z"] = n, s.get("z", 0) + g + 2 * l2_shrinkage * decayed - sigma * decayed
+    quadratic = n**-learning_rate_power / learning_rate + 2 * (l2 + beta / (2 * learning_rate))
+    return (np.clip(s["z"], -l1, l1) - s["z"]) / quadratic - p
+
+
+def asgd(g, p, t, s, learning_rate=1e-2, lambd=1e-4, alpha=0.75, t0=1e6):
+    rate = s.get("rate", learning_rate)
+    s["rate"] = learning_rate / (1 + lambd * learning_rate * t) ** alpha
+    return -rate * (g + lambd * p)
 
 
 def scale_by_rss(g, p, t, s, initial_accumulator_value=0.1, eps=1e-7, eps_inside_sqrt=True):
@@ -103,8 +228,8 @@ def scale_by_rss(g, p, t, s, initial_accumulator_value=0.1, eps=1e-7, eps_inside
     return np.where(root > 0, g / np.where(root > 0, root, 1), 0)
 
 
-def adagrad(g, p, t, s, learning_rate, **arguments):
-    return -learning_rate * scale_by_rss(g, p, t, s, **arguments)
+def adagrad(g, p, t, s, learning_rate, learning_rate_decay=0.0, **arguments):
+    return descent(scale_by_rss)(g, p, t, s, learning_rate / (1 + (t - 1) * learning_rate_decay), **arguments)
 
 
 def scale_by_adadelta(g, p, t, s, decay=0.9, eps=1e-6):
@@ -114,8 +239,7 @@ def scale_by_adadelta(g, p, t, s, decay=0.9, eps=1e-6):
     return u
 
 
-def adadelta(g, p, t, s, learning_rate=1.0, **arguments):
-    return -learning_rate * scale_by_adadelta(g, p, t, s, **arguments)
+adadelta = descent(scale_by_adadelta)
 
 
 def scale_by_lion(g, p, t, s, b1=0.9, b2=0.99):
@@ -124,8 +248,7 @@ def scale_by_lion(g, p, t, s, b1=0.9, b2=0.99):
     return np.sign(b1 * mu + (1 - b1) * g)
 
 
-def lion(g, p, t, s, learning_rate, weight_decay=1e-3, **arguments):
-    return -learning_rate * (scale_by_lion(g, p, t, s, **arguments) + weight_decay * p)
+lion = functools.partial(descent(scale_by_lion), weight_decay=1e-3)
 
 
 def scale_by_adamax(g, p, t, s, b1=0.9, b2=0.999, eps=1e-8, eps_inside_max=True):
@@ -134,8 +257,7 @@ def scale_by_adamax(g, p, t, s, b1=0.9, b2=0.999, eps=1e-8, eps_inside_max=True)
     return s["mu"] / (1 - b1**t) / (s["nu"] if eps_inside_max else s["nu"] + eps)
 
 
-def adamax(g, p, t, s, learning_rate, **arguments):
-    return -learning_rate * scale_by_adamax(g, p, t, s, **arguments)
+adamax = descent(scale_by_adamax)
 
 
 def clip(g, p, t, s, max_delta):
@@ -149,20 +271,39 @@ def clip_by_global_norm(gs, ps, t, s, max_norm):
     return [g * (max_norm / norm if norm > max_norm else 1.0) for g in gs]
 
 
-def add_decayed_weights(g, p, t, s, weight_decay):
-    return g + weight_decay * p
+def add_decayed_weights(g, p, t, s, weight_decay, cautious=False):
+    return g + weight_decay * (np.where((g * np.conj(p)).real >= 0, p, 0) if cautious else p)
 
 
-def _optax_rms(decay=0.9, eps=1e-8, initial_scale=0.0, eps_inside_sqrt=True, bias_correction=False):
-    return optax.scale_by_rms(decay, eps, initial_scale, eps_inside_sqrt, bias_correction)
+def decay_weights(g, p, t, s, weight_decay, learning_rate=1.0, cautious=False, after=False):
+    decayed = p + g if after else p
+    decayed = np.where((g * np.conj(decayed)).real <= 0, decayed, 0) if cautious else decayed
+    return g - learning_rate * weight_decay * decayed
 
 
-def _optax_rmsprop(learning_rate, **arguments):
-    return optax.chain(_optax_rms(**arguments), optax.scale_by_learning_rate(learning_rate))
+def _optax_rms(decay=0.9, eps=1e-8, initial_scale=0.0, eps_inside_sqrt=True, centered=False, bias_correction=False):
+    make = optax.scale_by_stddev if centered else optax.scale_by_rms
+    return make(decay, eps, initial_scale, eps_inside_sqrt, bias_correction)
+
+
+def _optax_rmsprop(learning_rate, momentum=None, nesterov=False, momentum_form="velocity", **arguments):
+    assert momentum_form == "velocity"
+    after = optax.identity() if momentum is None else optax.trace(momentum, nesterov)
+    return optax.chain(_optax_rms(**arguments), optax.scale_by_learning_rate(learning_rate), after)
 
 
 def _optax_trace(momentum, nesterov=False):
     return optax.trace(momentum, nesterov)
+
+
+def _optax_nadam(momentum_decay, **arguments):
+    assert momentum_decay is None
+    return optax.nadam(**arguments)
+
+
+def _optax_amsgrad(amsgrad, **arguments):
+    assert amsgrad == "corrected"
+    return optax.amsgrad(**arguments)
 
 
 def _optax_adadelta(learning_rate, decay=0.9, eps=1e-6):
@@ -275,4 +416,136 @@ CASES = [
         optax.add_decayed_weights,
         "weight_decay",
     ),
+    Case(gx.trace, {"momentum": 0.8, "dampening": 0.3}, trace, None, "dampening"),
+    Case(gx.trace, {"momentum": 0.8, "momentum_form": "average"}, trace, None, "momentum"),
+    Case(gx.trace, {"momentum": 0.8, "momentum_form": "average", "nesterov": True}, trace, None, "momentum"),
+    Case(
+        gx.sgd,
+        {"learning_rate": 0.001, "momentum": 0.8, "momentum_form": "velocity", "nesterov": True, "weight_decay": 0.01},
+        sgd,
+        None,
+        "momentum",
+        optimizer=True,
+    ),
+    Case(
+        gx.sgd,
+        {"learning_rate": 0.005, "momentum": 0.8, "momentum_form": "average"},
+        sgd,
+        None,
+        "learning_rate",
+        optimizer=True,
+    ),
+    Case(
+        gx.sgd,
+        {
+            "learning_rate": 0.001,
+            "momentum": 0.8,
+            "dampening": 0.5,
+            "weight_decay": 0.01,
+            "weight_decay_mode": "coupled",
+        },
+        sgd,
+        None,
+        "learning_rate",
+        optimizer=True,
+    ),
+    Case(gx.scale_by_rms, {"centered": True, "eps": 1e-3}, scale_by_rms, _optax_rms, "eps", stored=1),
+    Case(
+        gx.scale_by_rms,
+        {"centered": True, "eps": 0.01, "eps_inside_sqrt": False, "bias_correction": True},
+        scale_by_rms,
+        None,  # optax's variance cancels
+        "eps",
+        stored=1,
+    ),
+    Case(
+        gx.rmsprop,
+        {"learning_rate": 0.003, "momentum": 0.8, "momentum_form": "velocity", "nesterov": True},
+        rmsprop,
+        _optax_rmsprop,
+        "momentum",
+        optimizer=True,
+        stored=2,
+    ),
+    Case(
+        gx.rmsprop,
+        {"learning_rate": 0.003, "momentum": 0.8, "centered": True, "eps": 1e-3, "eps_inside_sqrt": False},
+        rmsprop,
+        None,
+        "learning_rate",
+        optimizer=True,
+        stored=1,
+    ),
+    Case(
+        gx.adam,
+        {"learning_rate": 0.01, "amsgrad": "corrected"},
+        adam,
+        _optax_amsgrad,
+        "learning_rate",
+        optimizer=True,
+    ),
+    Case(gx.adam, {"learning_rate": 0.01, "amsgrad": "raw"}, adam, None, "learning_rate", optimizer=True),
+    Case(
+        gx.adam,
+        {"learning_rate": 0.01, "amsgrad": "raw", "eps": 1e-3, "eps_hat": True},
+        adam,
+        None,
+        "eps",
+        optimizer=True,
+    ),
+    *(
+        Case(
+            gx.adamw,
+            {"learning_rate": 0.01, "weight_decay": 0.01, "weight_decay_mode": mode},
+            adamw,
+            None,
+            "weight_decay",
+            optimizer=True,
+            stored=int(mode in ("coupled", "cautious")),
+        )
+        for mode in ("coupled", "independent", "cautious", "after")
+    ),
+    Case(gx.scale_by_nadam, {}, scale_by_nadam, None, "momentum_decay"),
+    Case(
+        gx.nadam,
+        {"learning_rate": 0.01, "momentum_decay": None},
+        nadam,
+        _optax_nadam,
+        "learning_rate",
+        optimizer=True,
+    ),
+    Case(gx.nadam, {"learning_rate": 0.01, "momentum_decay": 1.0}, nadam, None, "b1", optimizer=True),
+    Case(gx.scale_by_radam, {"b2": 0.9, "eps": 1e-3, "eps_hat": True}, scale_by_radam, None, "eps"),
+    Case(gx.radam, {"learning_rate": 0.003, "b2": 0.99}, radam, optax.radam, "learning_rate", optimizer=True),
+    Case(gx.rprop, {"learning_rate": 0.01}, rprop, None, "eta_minus", optimizer=True, stored=2),
+    Case(gx.ftrl, {"learning_rate": 0.3}, ftrl, None, "learning_rate", optimizer=True, overwrites=True, stored=2),
+    Case(
+        gx.ftrl,
+        {
+            "learning_rate": 0.3,
+            "learning_rate_power": -0.6,
+            "l1": 0.01,
+            "l2": 0.02,
+            "l2_shrinkage": 0.03,
+            "beta": 0.1,
+            "weight_decay": 0.01,
+        },
+        ftrl,
+        None,
+        "l2",
+        overwrites=True,
+        stored=2,
+    ),
+    Case(gx.asgd, {"learning_rate": 0.002, "lambd": 0.01, "t0": 5}, asgd, None, "alpha", optimizer=True),
+    Case(
+        gx.adagrad,
+        {"learning_rate": 0.3, "learning_rate_decay": 0.01, "weight_decay": 0.01},
+        adagrad,
+        None,
+        "weight_decay",
+        optimizer=True,
+    ),
+    Case(gx.add_decayed_weights, {"weight_decay": 0.1, "cautious": True}, add_decayed_weights, None, "weight_decay"),
+    Case(gx.decay_weights, {"weight_decay": 0.1, "learning_rate": 0.3}, decay_weights, None, "learning_rate"),
+    Case(gx.decay_weights, {"weight_decay": 0.1, "after": True, "cautious": True}, decay_weights, None, "weight_decay"),
 ]

@@ -64,7 +64,7 @@ def test_follows_its_float64_reference(case, dtype, varies):
     updates, _, _ = trajectory(tx, params, grads)
 
     p = [np.asarray(x, np.complex128 if dtype == np.complex64 else np.float64) for x in jax.tree.leaves(params)]
-    states = [{} for _ in p]
+    states, scale = [{} for _ in p], max(np.abs(x).max(initial=0) for x in p)
     for t, (g, u) in enumerate(zip(grads, updates, strict=True), 1):
         arguments = case.arguments | ({case.varying: varying / (1 + 0.1 * (t - 1))} if varies else {})
         g64 = [np.asarray(x, y.dtype) for x, y in zip(jax.tree.leaves(g), p, strict=True)]
@@ -73,7 +73,8 @@ def test_follows_its_float64_reference(case, dtype, varies):
         else:
             expected = [case.reference(*x, t, s, **arguments) for *x, s in zip(g64, p, states, strict=True)]
         for ours, theirs in zip(jax.tree.leaves(u), expected, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6 * (1e-30 + np.abs(theirs).max(initial=0)))
+            size = np.abs(theirs).max(initial=1e-30)
+            np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6 * max(size, scale if case.overwrites else 0))
         p = [x + y for x, y in zip(p, expected, strict=True)]
 
 
@@ -182,11 +183,10 @@ def test_none_gradients_leave_parameter_and_slots_alone(case):
     assert updates["w"] is None
     assert updates["deep"][1] is None
     assert updates["z"].shape == (0, 2)
-    for slots in state.stages.values():
-        for slot, initial in zip(
-            slots.values(), tx.init(params).stages[next(iter(state.stages))].values(), strict=True
-        ):
-            assert_close(slot["w"], initial["w"])
+    for name, slots in tx.init(params).stages.items():
+        for slot, initial in slots.items():
+            if isinstance(initial, dict):  # else a scalar
+                assert_close(state.stages[name][slot]["w"], initial["w"])
     chex.assert_trees_all_equal(gx.apply_updates(params, updates)["w"], params["w"])
     chex.assert_trees_all_equal(gx.apply_gradients(tx, grads, tx.init(params), params)[0]["w"], params["w"])
 
@@ -235,7 +235,7 @@ def test_sharded_equals_unsharded(case, axis_type, inside):
         state = jax.jit(tx.init)(p)
         new = jax.jit(lambda g, s, p: gx.apply_gradients(tx, g, s, p))(g, state, p)
         for x in jax.tree.leaves((tx.init(p).stages, state.stages, new[0], new[1].stages)):
-            assert x.sharding.is_equivalent_to(sharding, x.ndim), x.sharding
+            assert x.ndim == 0 or x.sharding.is_equivalent_to(sharding, x.ndim), x.sharding
     assert_close(jax.device_get(new), jax.device_get(expected), rtol=1e-6)
 
 
@@ -247,7 +247,7 @@ def test_is_data(case):
     assert hash(tx) == hash(again)
     assert tx != case.tx(**{case.varying: 0.123})
     assert pickle.loads(pickle.dumps(tx)) == tx
-    assert eval(repr(tx), vars(gx)) == tx
+    assert eval(repr(tx), vars(gx) | vars(gx.schedules)) == tx
 
     @chex.assert_max_traces(1)
     def step(tx, g):

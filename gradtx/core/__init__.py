@@ -2,6 +2,7 @@
 
 from gradtx.core._apply import apply_gradients as apply_gradients
 from gradtx.core._apply import apply_updates as apply_updates
+from gradtx.core._apply import lookahead_point as lookahead_point
 from gradtx.core._hyperparams import hyperparams as hyperparams
 from gradtx.core._hyperparams import set_hyperparams as set_hyperparams
 from gradtx.core._numerics import abs_sq as abs_sq
@@ -14,6 +15,7 @@ from gradtx.core._record import tunable as tunable
 from gradtx.core._rule import At as At
 from gradtx.core._rule import Bound as Bound
 from gradtx.core._rule import Decay as Decay
+from gradtx.core._rule import Fraction as Fraction
 from gradtx.core._rule import Hyper as Hyper
 from gradtx.core._rule import LearningRate as LearningRate
 from gradtx.core._rule import NonNegative as NonNegative
@@ -24,9 +26,13 @@ from gradtx.core._rule import Schedule as Schedule
 from gradtx.core._rule import Scope as Scope
 from gradtx.core._rule import Slot as Slot
 from gradtx.core._rule import TreeStage as TreeStage
+from gradtx.core._select import Mask as Mask
+from gradtx.core._select import Selector as Selector
+from gradtx.core._select import matrices_only as matrices_only
 from gradtx.core._state import State as State
 from gradtx.core._transformation import Stage as Stage
 from gradtx.core._transformation import Transformation as Transformation
 from gradtx.core._transformation import as_transformation as as_transformation
+from gradtx.core._transformation import by_parts as by_parts
 from gradtx.core._transformation import chain as chain
 from gradtx.core._transformation import named as named

@@ -20,7 +20,7 @@ def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.sgd(gx.tunable(0.1), momentum=0.9)
     >>> gx.hyperparams(tx, tx.init(jnp.ones(2)))
-    {'trace.momentum': 0.9, 'scale_by_learning_rate.learning_rate': Array(0.1, dtype=float32)}
+    {'trace.momentum': 0.9, 'trace.dampening': 0.0, 'scale_by_learning_rate.learning_rate': Array(0.1, dtype=float32)}
     """
     if not isinstance(tx, Transformation):
         raise TypeError(f"hyperparams: only gradtx's own transformations tell their hyperparameters, got {tx!r}")

@@ -26,6 +26,7 @@ def leaf_function(
 
     Cached, so that leaves of one shape and dtype share one trace. The rules are static: what varies is in `scalars`.
     """
+    real = wide(dtype, as_complex=False)
 
     def leaf(g: Any, slots: Any, param: Any, grad: Any, scalars: Any, index: Any) -> tuple[Any, list[dict[str, Any]]]:
         u: Any = jnp.asarray(g, dtype)
@@ -35,10 +36,15 @@ def leaf_function(
             rule = with_values(rule, scalars["hyper"][i], dtype)
             measured = as_real(scalars["measured"][i], dtype)
             key = _leaf_key(rule, name, scalars["step"], index) if "key" in rule.needs else None
-            at = At(scalars["step"], scalars["count"], p, measured, key, scalars["value"], grad)
+            given = u, p, grad, slots[i]
+            if by_parts := rule.by_parts and dtype != real:
+                given = jax.tree.map(_parts, given)
+            at = At(scalars["step"], scalars["count"], given[1], measured, key, scalars["value"], given[2])
             # A complex gradient meets its real second moment; all else is of one dtype already.
             with jax.numpy_dtype_promotion("standard"):
-                u, kept = rule.update(u, SimpleNamespace(**slots[i]), at)
+                u, kept = rule.update(given[0], SimpleNamespace(**given[3]), at)
+            if by_parts:
+                u, kept = jax.tree.map(_joined, (u, kept))
             if kept.keys() != slots[i].keys() or u.shape != g.shape:
                 raise TypeError(
                     f"{name}.update must return an array of shape {g.shape} and the slots {sorted(slots[i])}, "
@@ -94,6 +100,15 @@ def as_real(scalars: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:
         name: jnp.asarray(x, real) if jnp.issubdtype(jnp.result_type(x), jnp.inexact) else x
         for name, x in scalars.items()
     }
+
+
+def _parts(z: jax.Array) -> jax.Array:
+    """The real and imaginary parts on a last axis."""
+    return jnp.stack([z.real, z.imag], -1)
+
+
+def _joined(x: jax.Array) -> jax.Array:
+    return jax.lax.complex(x[..., 0], x[..., 1])
 
 
 def _leaf_key(rule: Any, name: str, step: Any, index: Any) -> jax.Array:

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
 from gradtx.core._record import Tunable, hyperparameters
 from gradtx.core._rounding import ROUNDINGS
-from gradtx.core._rule import Role, Rule, Scope, Slot, TreeStage
+from gradtx.core._rule import Role, Rule, Scope, TreeStage
+from gradtx.core._select import select
+from gradtx.core._slots import init_slot, widened
 from gradtx.core._state import State
 from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
 
@@ -35,16 +36,22 @@ class Lift:
         """The state before the first step; slots get the parameters' sharding."""
         flat = flatten(params)
         check_params(flat)
+        for name, stage in self.stages.items():
+            _mask(name, stage, flat, check=True)
+        return self.state(flat)
+
+    def state(self, flat: Flat) -> State:
+        """The state before the first step, for parameters that need not be the ones that masks speak of."""
         hyperparams, states = {}, {}
         for name, stage in self.stages.items():
             if isinstance(stage, TreeStage):
-                states[name] = stage.init(_widened(flat))
+                states[name] = stage.init(widened(flat))
                 continue
             for field in hyperparameters(type(stage)):
                 if isinstance(value := getattr(stage, field), Tunable):
                     hyperparams[f"{name}.{field}"] = jnp.asarray(value.value, jnp.float32)
             if slots := stage.active_slots():
-                states[name] = {slot: _init_slot(name, stage, spec, flat) for slot, spec in slots.items()}
+                states[name] = {slot: init_slot(name, stage, spec, flat) for slot, spec in slots.items()}
         return State(jnp.zeros((), jnp.int32), hyperparams, states)
 
     def update(self, updates: Any, state: State, params: Any = None, **extra_args: Any) -> tuple[Any, State]:
@@ -63,7 +70,7 @@ class Lift:
         """One step: (updates, state), or (new parameters, state) where `finish` is a rounding."""
         check_call(self.stages, state, params, extra)
         step = _Step(self.stages, grads, state, params, extra)
-        rules = {name: _resolve(name, s, state) for name, s in self.stages.items() if isinstance(s, Rule)}
+        rules = {name: _resolve(name, s, step) for name, s in self.stages.items() if isinstance(s, Rule)}
         for r in rules.values():
             step.check_slots(r)
         stages = dict(state.stages)
@@ -86,10 +93,18 @@ class _Resolved(NamedTuple):
     slots: Mapping[str, Flat]
     scalars: Mapping[str, Any]
     measured: Mapping[str, Any]
+    mask: Sequence[bool] | None
 
     @property
     def measures(self) -> bool:
         return self.rule.scope is Scope.TREE or type(self.rule).prepare is not Rule.prepare
+
+    def for_leaf(self, masked: bool) -> tuple[Any, Mapping[str, Any]]:
+        """(the rule with its name, its varying hyperparameters) for a leaf that is masked or not."""
+        if not masked:
+            return (self.name, self.rule), self.hyper
+        off = self.rule.replace(dict.fromkeys(self.rule.masked, 0.0))
+        return (self.name, off), {k: v for k, v in self.hyper.items() if k not in self.rule.masked}
 
 
 class _Step:
@@ -127,14 +142,15 @@ class _Step:
     def measure(self, r: _Resolved) -> _Resolved:
         """`r` with what its rule prepares, and measures on the gradients as they are now."""
         needs = r.rule.needs
-        grads = [self.values[i] for i in self.active] if r.rule.scope is Scope.TREE else None
-        params, grad = self.leaves(self.params, "param" in needs), self.leaves(self.grad, "grad" in needs)
+        whole = r.rule.scope is Scope.TREE
+        params, grad = (self.leaves(x, whole and n in needs) for x, n in ((self.params, "param"), (self.grad, "grad")))
+        grads = [self.values[i] for i in self.active] if whole else None
         lists = {"grads": grads, "param": params, "grad": grad}
         scalars = {"step": self.state.step, "count": self.count, "measured": dict(r.scalars)}
         if "value" in needs:
             scalars["value"] = self.extra["value"]
         dtypes = tuple(self.dtype(i, list(r.slots.values())) for i in self.active)
-        if r.rule.scope is not Scope.TREE:
+        if not whole:
             dtypes = tuple(sorted(set(dtypes), key=str))  # it prepares for all of them at once
         if "value_fn" in needs:  # any function: nothing to compile once
             measured = measure(r.rule, dtypes, lists, scalars, r.hyper, self.extra["value_fn"])
@@ -151,27 +167,29 @@ class _Step:
         scalars = {
             "step": self.state.step,
             "count": self.count,
-            "hyper": [r.hyper for r in rules],
             "measured": [r.measured for r in rules],
             "value": self.extra["value"] if "value" in needs else None,
             "key": key if finish == "stochastic" else None,
         }
-        static = tuple((r.name, r.rule) for r in rules)
         slots = [slot for r in rules for slot in r.slots.values()]
-        functions: dict[Any, Any] = {}  # hashing the rules once a dtype, not once a leaf
+        functions: dict[Any, Any] = {}  # hashing the rules once a dtype and a mask, not once a leaf
         new = [{name: list(slot.leaves) for name, slot in r.slots.items()} for r in rules]
         for i in self.active:
             p = self.params.leaves[i] if self.params is not None else None
             out = dtype_of(self.flat.leaves[i] if finish == "update" else p) if finish else None
-            kind = self.dtype(i, slots), out
+            masked = tuple(r.mask is not None and not r.mask[i] for r in rules)
+            kind = self.dtype(i, slots), out, masked
             if kind not in functions:
-                functions[kind] = leaf_function(static, *kind, finish)
-            self.values[i], kept = functions[kind](
+                variants = [r.for_leaf(off) for r, off in zip(rules, masked, strict=True)]
+                static = tuple(rule for rule, _ in variants)
+                functions[kind] = leaf_function(static, kind[0], out, finish), [hyper for _, hyper in variants]
+            function, hyper = functions[kind]
+            self.values[i], kept = function(
                 self.values[i],
                 [{name: slot.leaves[i] for name, slot in r.slots.items()} for r in rules],
                 p if with_param else None,
                 self.grad.leaves[i] if self.grad is not None and "grad" in needs else None,
-                scalars,
+                scalars | {"hyper": hyper},
                 np.int32(i) if with_index else None,
             )
             for stage, values in zip(new, kept, strict=True):
@@ -188,7 +206,7 @@ class _Step:
         tree: list[Any] = [None] * len(self.values)
         for i in self.active:
             tree[i] = jnp.asarray(self.values[i], self.dtype(i))
-        params = None if self.params is None else _widened(self.params)
+        params = None if self.params is None else widened(self.params)
         before = from_state(self.state, "stages", name)
         updates, after = stage.update(self.flat.unflatten(tree), before, params, self.state.step, self.extra)
         updated = flatten(updates)
@@ -212,9 +230,9 @@ def _segments(stages: Mapping[str, Rule | TreeStage]) -> list[list[str]]:
     return [names for names in segments[:-1] if names] + segments[-1:]
 
 
-def _resolve(name: str, rule: Any, state: State) -> _Resolved:
-    """`rule` with its schedules evaluated, its tunables read and its slots found."""
-    hyper = {}
+def _resolve(name: str, rule: Any, step: _Step) -> _Resolved:
+    """`rule` with its schedules evaluated, its tunables read, its slots found and its mask resolved."""
+    hyper, state = {}, step.state
     for field, value in vars(rule).items():
         if isinstance(value, Tunable):
             hyper[field] = from_state(state, "hyperparams", f"{name}.{field}")
@@ -228,32 +246,12 @@ def _resolve(name: str, rule: Any, state: State) -> _Resolved:
     slots = from_state(state, "stages", name) if active else {}
     scalars = {slot: slots[slot] for slot, spec in active.items() if spec.role is Role.SCALAR}
     arrays = {slot: flatten(slots[slot]) for slot in active if slot not in scalars}
-    return _Resolved(name, rule.replace(dict.fromkeys(hyper, _VARIES)), hyper, arrays, scalars, {})
+    mask = _mask(name, rule, step.params)
+    static = dict.fromkeys(hyper, _VARIES) | ({"mask": None} if rule.masked else {})
+    return _Resolved(name, rule.replace(static), hyper, arrays, scalars, {}, mask)
 
 
-def _init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
-    fill = getattr(rule, slot.fill) if isinstance(slot.fill, str) else slot.fill
-    fill = fill.value if isinstance(fill, Tunable) else fill
-    if callable(fill):
-        raise TypeError(f"{name}: {slot.fill} is what a slot starts from, so it can be no schedule")
-    if slot.role is Role.SCALAR:
-        return jnp.asarray(fill, slot.dtype)
-    real = False if slot.role is Role.SECOND_MOMENT else None
-    return params.unflatten(
-        [_full_like(p, fill, wide(dtype_of(p), real)) if is_trainable(p) else None for p in params.leaves]
-    )
-
-
-def _full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
-    """`fill` in the shape and with the sharding of `param`."""
-    filled = jnp.full_like(jnp.asarray(param), fill, dtype)
-    if not isinstance(param, Tracer):
-        return filled
-    # A constant inside `jit` depends on nothing, so the compiler would put all of it on one device. This one depends on
-    # the parameter, element by element, by a condition that never holds.
-    return jnp.where(jnp.abs(jnp.asarray(param, wide(dtype_of(param)))) > jnp.inf, jnp.zeros_like(filled), filled)
-
-
-def _widened(params: Flat) -> Any:
-    """What tree stages see: the trained parameters in the dtype of the arithmetic, None for the others."""
-    return params.unflatten([jnp.asarray(p, wide(dtype_of(p))) if is_trainable(p) else None for p in params.leaves])
+def _mask(name: str, stage: Any, params: Any, check: bool = False) -> list[bool] | None:
+    """Which leaves a stage's mask selects, None for all. It sees shapes alone: the same at `init` and at every step."""
+    selector = stage.mask if isinstance(stage, Rule) and stage.masked else None  # type: ignore[attr-defined]
+    return None if selector is None else select(selector, params, f"{name}: mask", check)

@@ -17,7 +17,7 @@ from jax.core import Tracer
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """The range of a numeric field: `low <= value < high`, or `<= high` where `closed`.
+    """The range of a numeric field: `low <= value < high`; `<= high` where `closed`, `low <` where `above`.
 
     A `hyper` field is a hyperparameter: besides a number it takes a schedule or `tunable(number)`.
     """
@@ -25,10 +25,11 @@ class Interval:
     low: float = -math.inf
     high: float = math.inf
     closed: bool = False
+    above: bool = False
     hyper: bool = True
 
     def __str__(self) -> str:
-        low = "(-inf" if self.low == -math.inf else f"[{self.low:g}"
+        low = f"{'(' if self.above or self.low == -math.inf else '['}{self.low:g}"
         return f"{low}, {self.high:g}{']' if self.closed else ')'}"
 
     @property
@@ -49,7 +50,8 @@ class Interval:
         if isinstance(value, Tracer):
             return value
         number = float(value)  # type: ignore[arg-type]
-        if not (self.low <= number and (number <= self.high if self.closed else number < self.high)):
+        above = self.low < number if self.above else self.low <= number
+        if not (above and (number <= self.high if self.closed else number < self.high)):
             raise ValueError(f"{where} must be in {self}, got {number:g}")
         if isinstance(value, jax.Array):
             return value
@@ -61,7 +63,8 @@ class Interval:
 class Record:
     """Base of everything that is data: a subclass becomes a frozen dataclass.
 
-    Fields annotated with an `Interval` are checked when the record is made. Records are equal when their types and
+    Fields annotated with an `Interval`, or with anything that has its `check`, are checked when the record is made, and
+    those annotated with a `Literal` are held to its values. Records are equal when their types and
     fields are (concrete arrays by value, a tracer only to itself), and hash accordingly, so that they serve as static
     arguments of `jax.jit`.
     """
@@ -78,10 +81,12 @@ class Record:
             value, where = getattr(self, name), f"{self.label}: {name}"
             if value is None and optional:
                 continue
-            if isinstance(kind, Interval):
+            if hasattr(kind, "check"):
                 object.__setattr__(self, name, kind.check(where, value))
             elif kind is bool and not isinstance(value, bool):
                 raise TypeError(f"{where} must be True or False, got {_summary(value)}")
+            elif typing.get_origin(kind) is typing.Literal and value not in typing.get_args(kind):
+                raise ValueError(f"{where} must be one of {', '.join(typing.get_args(kind))}, got {value!r}")
 
     def replace(self, fields: Mapping[str, Any]) -> Self:
         """A copy with other values in some fields, taken as they are."""
@@ -102,8 +107,8 @@ class Record:
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        theirs = other.__dict__
-        return all(same(value, theirs[name]) for name, value in self.__dict__.items())
+        mine, theirs = self.__dict__, other.__dict__
+        return mine.keys() == theirs.keys() and all(same(value, theirs[name]) for name, value in mine.items())
 
     def __hash__(self) -> int:
         return hash((type(self), *(_hashable(value) for value in self.__dict__.values())))
@@ -166,7 +171,7 @@ def _field_kinds(record: type[Record]) -> Mapping[str, tuple[Any, bool]]:
 
 def _kind(hint: Any) -> tuple[Any, bool]:
     if typing.get_origin(hint) is Annotated:
-        return next((m for m in hint.__metadata__ if isinstance(m, Interval)), hint), False
+        return next((m for m in hint.__metadata__ if hasattr(m, "check")), hint), False
     alternatives = typing.get_args(hint)
     if type(None) in alternatives:
         rest = [a for a in alternatives if a is not type(None)]

@@ -19,6 +19,8 @@ LearningRate: TypeAlias = Annotated[Any, Interval(0.0)]
 """Step size η ≥ 0, finite."""
 Decay: TypeAlias = Annotated[Any, Interval(0.0, 1.0)]
 """Decay rate of an average, in [0, 1)."""
+Fraction: TypeAlias = Annotated[Any, Interval(0.0, 1.0, closed=True)]
+"""A number in [0, 1]."""
 NonNegative: TypeAlias = Annotated[Any, Interval(0.0)]
 """A finite number ≥ 0."""
 Bound: TypeAlias = Annotated[Any, Interval(0.0, float("inf"), closed=True)]
@@ -35,6 +37,7 @@ class Role(enum.Enum):
     PREVIOUS_GRADIENT = "previous gradient"
     STEP_SIZE = "step size"
     ANCHOR = "anchor point"
+    AVERAGE = "averaged parameter"
     SCALAR = "scalar"
 
 
@@ -52,9 +55,10 @@ class Slot:
 
     Args:
         role: What it is for. A SECOND_MOMENT of a complex parameter is real.
-        fill: Its value before the first step, or the name of the field that holds it.
-        when: Name of a field; the slot exists only where that field is neither None, False nor zero.
-        dtype: For a SCALAR: its dtype. Other slots are `promote_types(parameter dtype, float32)`.
+        fill: Its value before the first step, or the name of the field that holds it, or "param": the parameter.
+        when: Name of a field; the slot exists only where that field is neither None nor False.
+        dtype: For a SCALAR: its dtype; `float` is float64 where JAX has it. Other slots are `promote_types(parameter
+            dtype, float32)`.
     """
 
     role: Role
@@ -94,17 +98,23 @@ class Rule(Record):
     scope: ELEMENT (each element on its own), LEAF (the whole array), TREE (`measure` sees all arrays first).
     needs: of "param", "key", and the extra arguments "value", "grad", "value_fn". A rule that needs "key" has a
         field `key`: an integer seed or a PRNG key.
+    masked: the fields that are 0 for the parameters which the rule's field `mask`, a selector, does not select.
+    by_parts: whether complex arrays are to come as real ones, with the real and imaginary parts on a last axis of two.
     """
 
     slots: ClassVar[Mapping[str, Slot]] = {}
     scope: ClassVar[Scope] = Scope.ELEMENT
     needs: ClassVar[frozenset[str]] = frozenset()
+    masked: ClassVar[tuple[str, ...]] = ()
+    by_parts: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         unknown = cls.needs - {"param", "key", "value", "grad", "value_fn"}
         if unknown:
             raise TypeError(f"{cls.__name__}.needs has unknown entries {sorted(unknown)}")
+        if cls.masked and ("param" not in cls.needs or "mask" not in cls.__annotations__):
+            raise TypeError(f"{cls.__name__}: a rule with masked fields has a field mask, and needs the parameters")
         if (cls.measure is not Rule.measure) != (cls.scope is Scope.TREE):
             raise TypeError(f"{cls.__name__}: a rule has scope TREE exactly if it has a measure")
 
@@ -123,7 +133,9 @@ class Rule(Record):
     def active_slots(self) -> Mapping[str, Slot]:
         """The slots that exist under this rule's fields."""
         return {
-            name: slot for name, slot in self.slots.items() if slot.when is None or _is_on(getattr(self, slot.when))
+            name: slot
+            for name, slot in self.slots.items()
+            if slot.when is None or not any(getattr(self, slot.when) is off for off in (None, False))
         }
 
 
@@ -145,7 +157,3 @@ class TreeStage(Record):
     ) -> tuple[Any, Any]:
         """(updates, state): trees in the dtype of the arithmetic, None where there is nothing to train."""
         raise NotImplementedError
-
-
-def _is_on(value: Any) -> bool:
-    return value is not None and not (isinstance(value, bool | int | float) and not value)

@@ -11,7 +11,7 @@ import optax
 
 from gradtx.core._lift import Lift
 from gradtx.core._record import hyperparameters
-from gradtx.core._rule import Rule, TreeStage
+from gradtx.core._rule import Rule, Scope, TreeStage
 
 P = ParamSpec("P")
 
@@ -22,8 +22,10 @@ class Stage(NamedTuple):
     technique: Rule | TreeStage
     name: str | None = None
 
-    def __repr__(self) -> str:
-        return repr(self.technique) if self.name is None else f"named({self.name!r}, {self.technique!r})"
+    def code(self, split: bool) -> str:
+        """The code that makes it, split into real and imaginary parts or not."""
+        code = f"by_parts({self.technique!r})" if split else repr(self.technique)
+        return code if self.name is None else f"named({self.name!r}, {code})"
 
 
 @jax.tree_util.register_static
@@ -64,8 +66,11 @@ class Transformation(optax.GradientTransformationExtraArgs):
         return optax.GradientTransformationExtraArgs(self.init, self.update)._replace(**fields)
 
     def __repr__(self) -> str:
-        stages = [repr(stage) for stage in self._stages]
-        return stages[0] if len(stages) == 1 else f"chain({', '.join(stages)})"
+        stages, marked = self._stages, [s for s in self._stages if _splittable(s)]
+        together = len(marked) > 1 and all(map(_is_split, marked))
+        codes = [stage.code(split=not together and _is_split(stage)) for stage in stages]
+        code = codes[0] if len(codes) == 1 else f"chain({', '.join(codes)})"
+        return f"by_parts({code})" if together else code
 
     def __eq__(self, other: object) -> bool:
         return self._stages == other._stages if isinstance(other, Transformation) else NotImplemented
@@ -111,6 +116,25 @@ def named(name: str, transformation: optax.GradientTransformation) -> Transforma
     return Transformation(tuple(s._replace(name=f"{name}.{n}") for s, n in zip(stages, names, strict=True)))
 
 
+def by_parts(transformation: optax.GradientTransformation) -> Transformation:
+    """`transformation` with complex parameters seen as pairs of real ones, as PyTorch's optimizers see them.
+
+    Without it, rules take complex numbers as such: Adam divides by the root of the averaged |g|², as optax's does.
+    Rules that see whole arrays or trees, such as norms, are the same both ways.
+
+    >>> import gradtx as gx, jax.numpy as jnp
+    >>> tx = gx.by_parts(gx.adam(0.1))
+    >>> tx.update(jnp.array([3 - 4j]), tx.init(jnp.zeros(1, complex)))[0]
+    Array([-0.1+0.1j], dtype=complex64)
+    """
+    return Transformation(
+        tuple(
+            stage._replace(technique=stage.technique.replace({"by_parts": True})) if _splittable(stage) else stage
+            for stage in _stages_of(transformation)
+        )
+    )
+
+
 def as_transformation(rule: Callable[P, Rule]) -> Callable[P, Transformation]:
     """The public function of a rule: takes its fields, gives a transformation of one stage."""
 
@@ -145,6 +169,16 @@ class Foreign(TreeStage):
 
     def __repr__(self) -> str:
         return f"<optax.{self.technique}>"
+
+
+def _splittable(stage: Stage) -> bool:
+    """Whether `by_parts` concerns a stage."""
+    rule = stage.technique
+    return isinstance(rule, Rule) and rule.scope is Scope.ELEMENT and not type(rule).by_parts
+
+
+def _is_split(stage: Stage) -> bool:
+    return "by_parts" in vars(stage.technique)
 
 
 def _signature(rule: Any) -> inspect.Signature:

@@ -21,6 +21,12 @@ class Flat(NamedTuple):
         numbered = jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))  # None would be no leaf
         return [jax.tree_util.keystr(path) or "the root" for path, _ in jax.tree.leaves_with_path(numbered)]
 
+    def names(self) -> list[str]:
+        """The paths as selectors see them: "layers/0/kernel"."""
+        numbered = jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))
+        paths = (path for path, _ in jax.tree.leaves_with_path(numbered))
+        return [jax.tree_util.keystr(path, simple=True, separator="/") for path in paths]
+
 
 def flatten(tree: Any) -> Flat:
     return Flat(*jax.tree.flatten(tree, is_leaf=lambda x: x is None))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core import Rule, chain, hyperparameters
-from gradtx.core._trees import is_trainable
+from gradtx.core._trees import flatten, is_trainable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,13 +88,14 @@ def describe(tx: Any, params: Any = None) -> Description:
     stage                   hyperparameters             slot    role          dtype    bytes
     ──────────────────────  ──────────────────────────  ──────  ────────────  ───────  ─────
     trace                   momentum=0.9                buffer  first moment  float32  64
+                            dampening=0.0
     scale_by_learning_rate  learning_rate=tunable(0.1)
     16 parameters, 4 bytes of slots per parameter, 72 bytes in all
     """
     tx = chain(tx)
     assumed = params is None
     params = jnp.zeros((), jnp.float32) if assumed else params
-    state = jax.eval_shape(tx.init, params)
+    state = jax.eval_shape(lambda p: tx._lift.state(flatten(p)) if assumed else tx.init(p), params)
     leaves = [p for p in jax.tree.leaves(params) if is_trainable(p)]
     stages = tuple(_stage(name, stage, state.stages.get(name)) for name, stage in tx.stages.items())
     return Description(stages, _bytes(state), sum(math.prod(np.shape(p)) for p in leaves), assumed)

@@ -1,10 +1,11 @@
 """Curves: a value as a closed formula of the step."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
+from gradtx.core import Interval
 from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, power, progress, since
 
 
@@ -83,6 +84,37 @@ class exponential_decay(Schedule):
             return value
         end = as_float(self.end_value)
         return jnp.where(as_float(self.decay_rate) < 1, jnp.maximum(value, end), jnp.minimum(value, end))
+
+
+class inverse_time_decay(Schedule):
+    """η(t) = η₀ / (1 + k·(t - t₀) / T) from t₀ on; with `staircase` (t - t₀) / T is rounded down.
+
+    Args:
+        init_value: η₀.
+        transition_steps: T > 0.
+        decay_rate: k ≥ 0.
+        transition_begin: t₀ ≥ 0.
+        staircase: Decay at every T-th step only.
+
+    The same as Keras's `InverseTimeDecay`; with T = 1 the `lr_decay` of PyTorch's `Adagrad`. optax has none.
+
+    >>> import gradtx as gx
+    >>> gx.schedules.inverse_time_decay(1.0, 10, 3.0)(10)
+    Array(0.25, dtype=float32)
+    """
+
+    init_value: Number
+    transition_steps: Positive
+    decay_rate: Annotated[Any, Interval(0.0, hyper=False)]
+    transition_begin: Steps = 0
+    staircase: bool = False
+
+    def __call__(self, step: Any) -> jax.Array:
+        steps = since(step, self.transition_begin)
+        if self.staircase:
+            periods = as_float(steps // jnp.asarray(self.transition_steps, steps.dtype))
+            return self.init_value / (1 + self.decay_rate * periods)
+        return self.init_value / (1 + self.decay_rate / self.transition_steps * as_float(steps))
 
 
 class cosine_decay(Schedule):

@@ -5,8 +5,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Hyper, NonNegative, Role, Rule, Slot, Transformation, abs_sq, as_transformation, chain
-from gradtx.techniques._learning_rate import scale_by_learning_rate
+from gradtx.core import (
+    Hyper,
+    NonNegative,
+    Role,
+    Rule,
+    Selector,
+    Slot,
+    Transformation,
+    Tunable,
+    abs_sq,
+    as_transformation,
+)
+from gradtx.schedules import inverse_time_decay, product
+from gradtx.techniques._descend import WeightDecayMode, descend
 
 
 class ScaleByRss(Rule):
@@ -41,6 +53,10 @@ def adagrad(
     initial_accumulator_value: float = 0.1,
     eps: Hyper = 1e-7,
     eps_inside_sqrt: bool = True,
+    learning_rate_decay: float = 0.0,
+    weight_decay: Hyper = 0.0,
+    weight_decay_mode: WeightDecayMode = "decoupled",
+    mask: Selector | None = None,
 ) -> Transformation:
     """AdaGrad: gradients divided by the root of the sum of all their squares. See `scale_by_rss` for the equation.
 
@@ -49,10 +65,34 @@ def adagrad(
         initial_accumulator_value: ν₀ ≥ 0.
         eps: ε ≥ 0.
         eps_inside_sqrt: √(ν + ε), as optax and Keras have it, or √ν + ε, as PyTorch has it.
+        learning_rate_decay: k ≥ 0, a rate of η / (1 + k·(t-1)), as PyTorch has it.
+        weight_decay: λ ≥ 0.
+        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.adagrad(0.1, initial_accumulator_value=0.0, eps=0.0)
     >>> tx.update(jnp.array([1.0, -4.0]), tx.init(jnp.zeros(2)))[0]
     Array([-0.1,  0.1], dtype=float32)
     """
-    return chain(scale_by_rss(initial_accumulator_value, eps, eps_inside_sqrt), scale_by_learning_rate(learning_rate))
+    return descend(
+        scale_by_rss(initial_accumulator_value, eps, eps_inside_sqrt),
+        learning_rate=_decaying(learning_rate, learning_rate_decay),
+        weight_decay=weight_decay,
+        weight_decay_mode=weight_decay_mode,
+        mask=mask,
+    )
+
+
+def _decaying(rate: Hyper, decay: Any) -> Hyper:
+    """η / (1 + k·(t-1)) as one rate, so that whatever is scaled by the rate decays with it."""
+    if not isinstance(decay, jax.Array) and decay == 0:
+        return rate
+    if isinstance(rate, Tunable):
+        raise ValueError(
+            "adagrad: learning_rate_decay needs a learning rate that is a number or a schedule, got "
+            f"{rate}; chain scale_by_schedule(inverse_time_decay(1.0, 1, {decay})) instead"
+        )
+    if callable(rate):
+        return product(rate, inverse_time_decay(1.0, 1, decay))
+    return inverse_time_decay(rate, 1, decay)

@@ -1,55 +1,96 @@
-"""Adam and AdamW."""
+"""Adam, AMSGrad and AdamW."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.conditioning import add_decayed_weights
-from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Slot, Transformation, abs_sq, as_transformation, chain
-from gradtx.techniques._learning_rate import scale_by_learning_rate
-from gradtx.techniques._moments import debias, ema
+from gradtx.core import (
+    Decay,
+    Hyper,
+    NonNegative,
+    Role,
+    Rule,
+    Selector,
+    Slot,
+    Transformation,
+    abs_sq,
+    as_transformation,
+)
+from gradtx.techniques._descend import WeightDecayMode, descend
+from gradtx.techniques._moments import debias, ema, unbiased
+
+AmsGrad = Literal["raw", "corrected"]
+"""Which second moment AMSGrad keeps the maximum of: νₜ, which is corrected afterwards, or ν̂ₜ."""
 
 
 class ScaleByAdam(Rule):
     """μₜ = β₁·μₜ₋₁ + (1-β₁)·gₜ, νₜ = β₂·νₜ₋₁ + (1-β₂)·gₜ², u = μ̂ₜ / (√(ν̂ₜ + ε₀) + ε).
 
-    The hats are bias corrections: μ̂ₜ = μₜ / (1 - β₁ᵗ), ν̂ₜ = νₜ / (1 - β₂ᵗ).
+    The hats are bias corrections: μ̂ₜ = μₜ / (1 - β₁ᵗ), ν̂ₜ = νₜ / (1 - β₂ᵗ). With `eps_hat`, ε joins the uncorrected
+    root: u = μ̂ₜ·√(1 - β₂ᵗ) / (√νₜ + ε), that is ε / √(1 - β₂ᵗ) in the place of ε. With `amsgrad`, the largest second
+    moment so far takes the place of the present one.
 
     Args:
         b1: β₁ in [0, 1).
         b2: β₂ in [0, 1).
         eps: ε ≥ 0, outside the root.
         eps_root: ε₀ ≥ 0, under the root; more than 0 where one differentiates through the update.
+        eps_hat: Whether ε is the paper's ε̂.
+        amsgrad: "raw" for max νₜ / (1 - β₂ᵗ), "corrected" for max ν̂ₜ, None for Adam.
 
-    Source: Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1, with its defaults. The same in optax and PyTorch; Keras has
-    the paper's ε̂, that is ε / √(1 - β₂ᵗ) in the place of ε.
+    Sources: Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1, with its defaults, ε̂ from the end of its §2; Reddi et al.
+    2018, arXiv:1904.09237, where neither moment is corrected. Adam is the same in optax and PyTorch; Keras has ε̂, of
+    1e-7. AMSGrad is "corrected" in optax, "raw" in PyTorch, "raw" with ε̂ in Keras.
     """
 
     b1: Decay = 0.9
     b2: Decay = 0.999
     eps: NonNegative = 1e-8
     eps_root: NonNegative = 0.0
+    eps_hat: bool = False
+    amsgrad: AmsGrad | None = None
 
-    slots = {"mu": Slot(Role.FIRST_MOMENT), "nu": Slot(Role.SECOND_MOMENT)}
+    slots = {
+        "mu": Slot(Role.FIRST_MOMENT),
+        "nu": Slot(Role.SECOND_MOMENT),
+        "nu_max": Slot(Role.SECOND_MOMENT, when="amsgrad"),
+    }
 
     def prepare(self, at: Any) -> dict[str, jax.Array]:
-        return {"debias1": debias(self.b1, at.count), "debias2": debias(self.b2, at.count)}
+        debias2 = debias(self.b2, at.count)
+        eps = self.eps * jnp.sqrt(debias2) if self.eps_hat else self.eps
+        return {"debias1": debias(self.b1, at.count), "debias2": debias2, "eps": jnp.asarray(eps, debias2.dtype)}
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         mu = ema(slot.mu, g, self.b1)
         nu = ema(slot.nu, abs_sq(g), self.b2)
-        # The average of one value is that value, without the roundings of (1-β)·g / (1-β).
-        mu_hat = jnp.where(at.count == 1, g, mu * at.measured["debias1"])
-        nu_hat = jnp.where(at.count == 1, abs_sq(g), nu * at.measured["debias2"])
-        return mu_hat / (jnp.sqrt(nu_hat + self.eps_root) + self.eps), {"mu": mu, "nu": nu}
+        new = {"mu": mu, "nu": nu}
+        mu_hat = unbiased(mu, g, at.measured["debias1"], at.count)
+        nu_hat = unbiased(nu, abs_sq(g), at.measured["debias2"], at.count)
+        if self.amsgrad == "corrected":
+            nu_hat = new["nu_max"] = jnp.maximum(slot.nu_max, nu_hat)
+        elif self.amsgrad == "raw":
+            new["nu_max"] = jnp.maximum(slot.nu_max, nu)
+            nu_hat = unbiased(new["nu_max"], abs_sq(g), at.measured["debias2"], at.count)
+        eps = at.measured["eps"] if self.eps_hat else self.eps
+        return mu_hat / (jnp.sqrt(nu_hat + self.eps_root) + eps), new
 
 
 scale_by_adam = as_transformation(ScaleByAdam)
 
 
 def adam(
-    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    eps_root: Hyper = 0.0,
+    eps_hat: bool = False,
+    amsgrad: AmsGrad | None = None,
+    weight_decay: Hyper = 0.0,
+    weight_decay_mode: WeightDecayMode = "decoupled",
+    mask: Selector | None = None,
 ) -> Transformation:
     """Adam: averaged gradients divided by the root of averaged squares. See `scale_by_adam` for the equation.
 
@@ -59,6 +100,11 @@ def adam(
         b2: β₂ in [0, 1).
         eps: ε ≥ 0, outside the root.
         eps_root: ε₀ ≥ 0, under the root.
+        eps_hat: Whether ε is the paper's ε̂, as in Keras.
+        amsgrad: "raw" as in PyTorch and Keras, "corrected" as in optax, None for Adam.
+        weight_decay: λ ≥ 0.
+        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.adam(0.1)
@@ -66,7 +112,13 @@ def adam(
     >>> u
     Array([-0.1,  0.1], dtype=float32)
     """
-    return chain(scale_by_adam(b1, b2, eps, eps_root), scale_by_learning_rate(learning_rate))
+    return descend(
+        scale_by_adam(b1, b2, eps, eps_root, eps_hat, amsgrad),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        weight_decay_mode=weight_decay_mode,
+        mask=mask,
+    )
 
 
 def adamw(
@@ -75,7 +127,11 @@ def adamw(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     eps_root: Hyper = 0.0,
+    eps_hat: bool = False,
+    amsgrad: AmsGrad | None = None,
     weight_decay: Hyper = 1e-4,
+    weight_decay_mode: WeightDecayMode = "decoupled",
+    mask: Selector | None = None,
 ) -> Transformation:
     """Adam with decoupled weight decay: u = -η·(adam(g) + λ·θ).
 
@@ -85,16 +141,24 @@ def adamw(
         b2: β₂ in [0, 1).
         eps: ε ≥ 0, outside the root.
         eps_root: ε₀ ≥ 0, under the root.
+        eps_hat: Whether ε is the paper's ε̂, as in Keras.
+        amsgrad: "raw" as in PyTorch and Keras, "corrected" as in optax, None for AdamW.
         weight_decay: λ ≥ 0. 1e-4 is optax's default; PyTorch's is 1e-2, Keras's 4e-3.
+        weight_decay_mode: "decoupled", decay times the rate; "independent" of it; "after" the step instead of before
+            it; "cautious". See `gradtx.techniques.WeightDecayMode`.
+        mask: A selector of the parameters that decay, such as `matrices_only`; None for all.
 
-    Source: Loshchilov & Hutter 2019, arXiv:1711.05101. The same in optax and PyTorch; the paper's λ is this η·λ.
+    Source: Loshchilov & Hutter 2019, arXiv:1711.05101. The same in optax, PyTorch and, with ε̂, Keras; the paper's λ is
+    this η·λ, or λ of the independent mode.
 
     >>> import gradtx as gx
     >>> gx.adamw(1e-3, weight_decay=0.01)
     chain(scale_by_adam(), add_decayed_weights(0.01), scale_by_learning_rate(0.001))
     """
-    return chain(
-        scale_by_adam(b1, b2, eps, eps_root),
-        add_decayed_weights(weight_decay),
-        scale_by_learning_rate(learning_rate),
+    return descend(
+        scale_by_adam(b1, b2, eps, eps_root, eps_hat, amsgrad),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        weight_decay_mode=weight_decay_mode,
+        mask=mask,
     )

@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Slot, Transformation, as_transformation, chain
-from gradtx.techniques._learning_rate import scale_by_learning_rate
+from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Selector, Slot, Transformation, as_transformation
+from gradtx.techniques._descend import WeightDecayMode, descend
 from gradtx.techniques._moments import debias, ema
 
 
@@ -46,7 +46,14 @@ scale_by_adamax = as_transformation(ScaleByAdamax)
 
 
 def adamax(
-    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_inside_max: bool = True
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    eps_inside_max: bool = True,
+    weight_decay: Hyper = 0.0,
+    weight_decay_mode: WeightDecayMode = "decoupled",
+    mask: Selector | None = None,
 ) -> Transformation:
     """AdaMax: Adam with the largest recent gradient in the place of the mean square. See `scale_by_adamax`.
 
@@ -56,10 +63,19 @@ def adamax(
         b2: β₂ in [0, 1).
         eps: ε ≥ 0.
         eps_inside_max: Where ε stands: as optax and PyTorch have it, or (False) as Keras has it.
+        weight_decay: λ ≥ 0.
+        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.adamax(0.1)
     >>> tx.update(jnp.array([1.0, -4.0]), tx.init(jnp.zeros(2)))[0]
     Array([-0.1,  0.1], dtype=float32)
     """
-    return chain(scale_by_adamax(b1, b2, eps, eps_inside_max), scale_by_learning_rate(learning_rate))
+    return descend(
+        scale_by_adamax(b1, b2, eps, eps_inside_max),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        weight_decay_mode=weight_decay_mode,
+        mask=mask,
+    )

@@ -26,6 +26,11 @@ def debias(b: Any, count: jax.Array) -> jax.Array:
     return 1 / one_minus_power(b, count)
 
 
+def unbiased(m: jax.Array, value: jax.Array, debias: jax.Array, count: jax.Array) -> jax.Array:
+    """An average times its `debias`; of the first value that value, without the roundings of (1-b)·g / (1-b)."""
+    return jnp.where(count == 1, value, m * debias)
+
+
 def one_minus_power(b: Any, count: jax.Array) -> jax.Array:
     """1 - bᵗ to about one unit in the last place.
 

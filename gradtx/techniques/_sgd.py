@@ -1,50 +1,42 @@
 """Gradient descent, plain and with momentum."""
 
-from typing import Any
-
-import jax
-
-from gradtx.core import Decay, Hyper, Role, Rule, Slot, Transformation, as_transformation, chain, times_plus
-from gradtx.techniques._learning_rate import scale_by_learning_rate
+from gradtx.core import Hyper, Selector, Transformation
+from gradtx.techniques._descend import MomentumForm, WeightDecayMode, descend
 
 
-class Trace(Rule):
-    """Heavy-ball momentum: bₜ = β·bₜ₋₁ + gₜ, u = bₜ; with `nesterov`, u = gₜ + β·bₜ.
+def sgd(
+    learning_rate: Hyper,
+    momentum: Hyper | None = None,
+    nesterov: bool = False,
+    momentum_form: MomentumForm = "heavy_ball",
+    dampening: Hyper = 0.0,
+    weight_decay: Hyper = 0.0,
+    weight_decay_mode: WeightDecayMode = "decoupled",
+    mask: Selector | None = None,
+) -> Transformation:
+    """Stochastic gradient descent: u = -η·g, or with momentum u = -η·bₜ. See `trace` for bₜ.
 
-    Args:
-        momentum: β in [0, 1).
-        nesterov: Look ahead by one step of the momentum.
+    The forms of momentum agree for a constant rate (an average up to the factor 1-β), but not for one that varies:
 
-    Sources: Polyak 1964; Nesterov's form as in Sutskever et al. 2013, after the change of variables that evaluates the
-    gradient at the point of look-ahead. The same in optax and, without dampening, in PyTorch; Keras has the learning
-    rate inside the buffer, which differs as soon as the rate varies.
-    """
-
-    momentum: Decay
-    nesterov: bool = False
-
-    slots = {"buffer": Slot(Role.FIRST_MOMENT)}
-
-    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        b = times_plus(self.momentum, slot.buffer, g)
-        return (times_plus(self.momentum, b, g) if self.nesterov else b), {"buffer": b}
-
-
-trace = as_transformation(Trace)
-
-
-def sgd(learning_rate: Hyper, momentum: Hyper | None = None, nesterov: bool = False) -> Transformation:
-    """Stochastic gradient descent: u = -η·g, or with momentum u = -η·bₜ, bₜ = β·bₜ₋₁ + gₜ.
+    - "heavy_ball", u = -η·bₜ, bₜ = β·bₜ₋₁ + gₜ, as optax and PyTorch have it;
+    - "average", u = -η·bₜ, bₜ = β·bₜ₋₁ + (1-β)·gₜ, as Adam has it;
+    - "velocity", u = bₜ = β·bₜ₋₁ - ηₜ·gₜ, the rate inside the buffer, as Keras has it.
 
     Args:
         learning_rate: η ≥ 0.
-        momentum: β in [0, 1); None for none. 0.9 is usual.
-        nesterov: Use u = -η·(gₜ + β·bₜ).
+        momentum: β in [0, 1]; None or 0 for none. 0.9 is usual.
+        nesterov: Look ahead by one step of the momentum: u = -η·(gₜ + β·bₜ) of a heavy ball.
+        momentum_form: "heavy_ball", "average" or "velocity".
+        dampening: δ, bₜ = β·bₜ₋₁ + (1-δ)·gₜ from the second step on, as PyTorch has it; without nesterov.
+        weight_decay: λ ≥ 0.
+        weight_decay_mode: "coupled" as in PyTorch, "decoupled" as in Keras, "independent", "cautious" or "after"; see
+            `gradtx.techniques.WeightDecayMode`.
+        mask: A selector of the parameters that decay; None for all.
 
     Raises:
-        ValueError: nesterov without momentum.
+        ValueError: nesterov without momentum, or with dampening.
 
-    The same as `optax.sgd` and, without dampening, as `torch.optim.SGD`. See `trace`.
+    The same as `optax.sgd`, and with coupled decay as `torch.optim.SGD`.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.sgd(0.1, momentum=0.9)
@@ -54,8 +46,13 @@ def sgd(learning_rate: Hyper, momentum: Hyper | None = None, nesterov: bool = Fa
     >>> u
     Array([-0.19, -0.38], dtype=float32)
     """
-    if momentum is None:
-        if nesterov:
-            raise ValueError("sgd: nesterov needs a momentum, got None")
-        return chain(scale_by_learning_rate(learning_rate))
-    return chain(trace(momentum, nesterov=nesterov), scale_by_learning_rate(learning_rate))
+    return descend(
+        learning_rate=learning_rate,
+        momentum=momentum,
+        nesterov=nesterov,
+        momentum_form=momentum_form,
+        dampening=dampening,
+        weight_decay=weight_decay,
+        weight_decay_mode=weight_decay_mode,
+        mask=mask,
+    )

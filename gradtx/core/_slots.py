@@ -1,0 +1,46 @@
+"""What slots hold before the first step."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from gradtx.core._record import Tunable
+from gradtx.core._rule import Role, Rule, Slot
+from gradtx.core._trees import Flat, dtype_of, is_complex, is_trainable, wide
+
+
+def init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
+    """The slot of one stage: a tree like the parameters, or a scalar."""
+    if slot.fill == "param":  # a copy: the parameter itself may be donated
+        return params.unflatten([jnp.array(p, wide(dtype_of(p))) if is_trainable(p) else None for p in params.leaves])
+    fill = getattr(rule, slot.fill) if isinstance(slot.fill, str) else slot.fill
+    fill = fill.value if isinstance(fill, Tunable) else fill
+    if callable(fill):
+        raise TypeError(f"{name}: {slot.fill} is what a slot starts from, so it can be no schedule")
+    if slot.role is Role.SCALAR:
+        return jnp.asarray(fill, slot.dtype)
+    by_parts = rule.by_parts
+    real = False if slot.role is Role.SECOND_MOMENT and not by_parts else None
+
+    def full(p: Any) -> jax.Array:
+        return _full_like(p, fill * (1 + 1j) if by_parts and is_complex(dtype_of(p)) else fill, wide(dtype_of(p), real))
+
+    return params.unflatten([full(p) if is_trainable(p) else None for p in params.leaves])
+
+
+def _full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
+    """`fill` in the shape and with the sharding of `param`."""
+    filled = jnp.full_like(jnp.asarray(param), fill, dtype)
+    if not isinstance(param, Tracer):
+        return filled
+    # A constant inside `jit` depends on nothing, so the compiler would put all of it on one device. This one depends on
+    # the parameter, element by element, by a condition that never holds.
+    return jnp.where(jnp.abs(jnp.asarray(param, wide(dtype_of(param)))) > jnp.inf, jnp.zeros_like(filled), filled)
+
+
+def widened(params: Flat) -> Any:
+    """What tree stages see: the trained parameters in the dtype of the arithmetic, None for the others."""
+    return params.unflatten([jnp.asarray(p, wide(dtype_of(p))) if is_trainable(p) else None for p in params.leaves])

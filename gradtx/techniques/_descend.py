@@ -1,0 +1,67 @@
+"""What surrounds the direction of an optimizer: momentum, weight decay and the learning rate, in their order."""
+
+from typing import Any, Literal, get_args
+
+from gradtx.conditioning import add_decayed_weights, decay_weights
+from gradtx.core import Hyper, Selector, Transformation, chain
+from gradtx.techniques._learning_rate import scale_by_learning_rate
+from gradtx.techniques._trace import trace
+
+MomentumForm = Literal["heavy_ball", "average", "velocity"]
+"""bₜ = β·bₜ₋₁ + gₜ; bₜ = β·bₜ₋₁ + (1-β)·gₜ; or bₜ = β·bₜ₋₁ - ηₜ·gₜ, the learning rate inside the buffer."""
+
+WeightDecayMode = Literal["coupled", "decoupled", "independent", "cautious", "after"]
+"""Where λ·θ goes, for an optimizer of direction d(g):
+
+coupled: θ - η·d(g + λ·θ), L2 regularisation.
+decoupled: θ - η·(d(g) + λ·θ).
+independent: θ - η·d(g) - λ·θ; where the rate varies, give λ the schedule that it is to follow.
+cautious: θ - η·(d(g) + λ·θ·[d(g)·θ ≥ 0]).
+after: (1 - η·λ)·(θ - η·d(g)).
+"""
+
+
+def descend(
+    *direction: Transformation,
+    learning_rate: Hyper,
+    momentum: Hyper | None = None,
+    nesterov: bool = False,
+    momentum_form: MomentumForm = "heavy_ball",
+    dampening: Hyper = 0.0,
+    weight_decay: Hyper = 0.0,
+    weight_decay_mode: WeightDecayMode = "decoupled",
+    mask: Selector | None = None,
+) -> Transformation:
+    """`direction`, then momentum, weight decay and learning rate: the common end of the optimizers."""
+    if momentum_form not in get_args(MomentumForm):
+        raise ValueError(f"momentum_form must be one of {', '.join(get_args(MomentumForm))}, got {momentum_form!r}")
+    if weight_decay_mode not in get_args(WeightDecayMode):
+        raise ValueError(
+            f"weight_decay_mode must be one of {', '.join(get_args(WeightDecayMode))}, got {weight_decay_mode!r}"
+        )
+    rate, velocity = chain(scale_by_learning_rate(learning_rate)), momentum_form == "velocity"
+    if _is_zero(momentum):
+        if nesterov:
+            raise ValueError(f"nesterov needs a momentum, got {momentum}")
+        velocity = False
+    elif momentum_form == "velocity":
+        rate = chain(rate, trace(momentum, nesterov, dampening=dampening))
+    else:
+        direction = (*direction, trace(momentum, nesterov, momentum_form, dampening))
+    if _is_zero(weight_decay):
+        return chain(*direction, rate)
+    match weight_decay_mode:
+        case "coupled":
+            return chain(add_decayed_weights(weight_decay, mask=mask), *direction, rate)
+        case "independent":
+            return chain(*direction, rate, decay_weights(weight_decay, mask=mask))
+        case "after":
+            return chain(*direction, rate, decay_weights(weight_decay, learning_rate, after=True, mask=mask))
+    cautious = weight_decay_mode == "cautious"
+    if velocity:  # whose buffer the decay must stay out of
+        return chain(*direction, rate, decay_weights(weight_decay, learning_rate, cautious, mask=mask))
+    return chain(*direction, add_decayed_weights(weight_decay, cautious, mask), rate)
+
+
+def _is_zero(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value == 0)
