@@ -21,8 +21,9 @@ format: $(VENV)/.dev  ## mend the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.bench  ## measure speed and memory against optax and PyTorch
+bench: $(VENV)/.bench  ## measure speed and memory against optax and PyTorch, accuracy against Keras too
 	$(BIN)/python benchmarks/step.py $(ARGS)
+	$(BIN)/python benchmarks/accuracy.py $(filter --quick,$(ARGS))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

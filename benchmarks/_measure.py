@@ -21,6 +21,7 @@ from gradtx.core._leaf import leaf_function
 
 Times = Mapping[str, Sequence[float]]
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+HAS_KERAS = importlib.util.find_spec("keras") is not None
 
 
 def machine() -> str:
@@ -28,7 +29,7 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    packages = ["gradtx", "jax", "optax"] + ["torch"] * HAS_TORCH
+    packages = ["gradtx", "jax", "optax"] + ["torch"] * HAS_TORCH + ["keras"] * HAS_KERAS
     versions = [f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
     cpu = models[0] if models else platform.processor() or platform.machine()
     return f"{cpu}, {os.cpu_count()} cores, {jax.default_backend()}; {', '.join(versions)}"

@@ -1,0 +1,210 @@
+"""How exact updates are: gradtx beside PyTorch, Keras and optax, each under the peer's own convention.
+
+python benchmarks/accuracy.py [--quick] [--json FILE]
+
+What is measured is the update, not the parameter: a parameter's own rounding, half an ulp of it at every step, hides
+what the optimizer did. So parameters are set back to zero before each step, and are the update after it, bit for bit,
+in libraries too that only change parameters in place. (Weight decay is therefore not measured.)
+
+Errors are against float64 from the same float32 gradients, in ulps (float32) of the element's own update, at its root
+mean square over the steps: where averages cancel, a single update may be arbitrarily small, and no implementation is
+exact to its last bit there. Gradients are normal, on a scale of its own for each element, 1e-4 to 1e4.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import _measure as m
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import gradtx.interop.keras as gk
+import gradtx.interop.torch as gt
+
+sys.path.append(str(Path(__file__).parents[1]))  # the references are those of the tests
+
+from tests.cases import CASES
+from tests.helpers import relaxed
+from tests.interop.references import keras as keras_reference
+from tests.interop.references import torch as torch_reference
+from tests.interop.trajectories import keras_with
+
+SHORT = 50  # steps; the others are measured at the last one
+WORSE = 1.1  # times the peer's error, and more than a fifth of an ulp
+Updates = Callable[[np.ndarray], np.ndarray]
+
+TORCH = [
+    ("SGD", {"momentum": 0.9}),
+    ("SGD", {"momentum": 0.9, "dampening": 0.1}),
+    ("SGD", {"momentum": 0.9, "nesterov": True}),
+    ("Adagrad", {}),
+    ("Adadelta", {}),
+    ("RMSprop", {}),
+    ("RMSprop", {"centered": True}),
+    ("RMSprop", {"momentum": 0.9}),
+    ("Rprop", {}),
+    ("Adam", {}),
+    ("Adam", {"amsgrad": True}),
+    ("AdamW", {}),
+    ("Adamax", {}),
+    ("NAdam", {}),
+    ("RAdam", {}),
+    ("ASGD", {}),
+]
+KERAS = [
+    ("SGD", {"momentum": 0.9}),
+    ("SGD", {"momentum": 0.9, "nesterov": True}),
+    ("Adagrad", {}),
+    ("Adadelta", {}),
+    ("RMSprop", {}),
+    ("RMSprop", {"centered": True}),
+    ("RMSprop", {"momentum": 0.9}),
+    ("Adam", {}),
+    ("Adam", {"amsgrad": True}),
+    ("Adamax", {}),
+    ("Nadam", {}),
+    ("Lion", {}),
+    ("Ftrl", {}),
+]
+
+
+class Pair(NamedTuple):
+    """One technique under one convention: what is exact, gradtx, and the peer."""
+
+    peer: str
+    name: str
+    exact: Updates
+    ours: Updates
+    theirs: Updates
+
+
+def gradients(steps: int, size: int) -> np.ndarray:
+    rng = np.random.RandomState(0)
+    return (rng.standard_normal((steps, size)) * 10 ** rng.uniform(-4, 4, size)).astype(np.float32)
+
+
+def exact(step: Callable[..., Any], grads: np.ndarray) -> np.ndarray:
+    """The updates of a float64 reference, which for zero parameters are the new ones."""
+    state: dict[str, Any] = {}
+    zeros = np.zeros(grads.shape[1])
+    return np.array([step(g, zeros, t, state) for t, g in enumerate(grads.astype(np.float64), 1)])
+
+
+def scanned(tx: Any, grads: np.ndarray) -> np.ndarray:
+    def step(state, g):
+        updates, state = tx.update(g, state, jnp.zeros_like(g))
+        return state, updates
+
+    with relaxed():
+        init = tx.init(jnp.zeros_like(grads[0]))
+        return np.asarray(jax.jit(lambda s, g: jax.lax.scan(step, s, g)[1])(init, jnp.asarray(grads)))
+
+
+def torch_updates(name: str, arguments: dict[str, Any], grads: np.ndarray) -> np.ndarray:
+    import torch
+
+    param, out = torch.nn.Parameter(torch.zeros(grads.shape[1])), []
+    optimizer = getattr(torch.optim, name)([param], **arguments)
+    for g in grads:
+        param.data.zero_()
+        param.grad = torch.from_numpy(g)
+        optimizer.step()
+        out.append(param.detach().numpy().copy())
+    return np.array(out)
+
+
+def keras_updates(name: str, arguments: dict[str, Any], grads: np.ndarray) -> np.ndarray:
+    with keras_with("float32") as keras:
+        optimizer = getattr(keras.optimizers, name)(**arguments)
+        optimizer.build([keras.Variable(np.zeros_like(grads[0]))])
+
+        def step(state, g):
+            (param,), state = optimizer.stateless_apply(state, [g], [jnp.zeros_like(g)])
+            return state, param
+
+        run = jax.jit(lambda s, g: jax.lax.scan(step, s, g)[1])
+        return np.asarray(run([v.value for v in optimizer.variables], jnp.asarray(grads)))
+
+
+def _named(name: str, arguments: dict[str, Any]) -> str:
+    return f"{name}({', '.join(f'{k}={v}' for k, v in arguments.items() if k != 'learning_rate')})"
+
+
+def pairs() -> Iterator[Pair]:
+    """Every technique under every convention whose library is installed."""
+    peers = [("PyTorch", TORCH, gt, torch_reference, torch_updates)] * m.HAS_TORCH
+    peers += [("Keras", KERAS, gk, keras_reference, keras_updates)] * m.HAS_KERAS
+    for peer, rows, constructors, references, updates in peers:
+        for name, arguments in rows:
+            tx, reference = getattr(constructors, name)(**arguments), getattr(references, name)
+            yield Pair(
+                peer,
+                _named(name, arguments),
+                lambda grads, r=reference, a=arguments: exact(lambda *x: r(*x, **a), grads),
+                lambda grads, tx=tx: scanned(tx, grads),
+                lambda grads, u=updates, n=name, a=arguments: u(n, a, grads),
+            )
+    for case in CASES:
+        if case.optimizer and case.optax:
+            yield Pair(
+                "optax",
+                _named(case.make.__name__, case.arguments),
+                lambda grads, c=case: exact(lambda *x: c.reference(*x, **c.arguments), grads),
+                lambda grads, c=case: scanned(c.tx(), grads),
+                lambda grads, c=case: scanned(c.peer(), grads),
+            )
+
+
+def errors(updates: np.ndarray, wanted: np.ndarray) -> list[float]:
+    """Median and maximum, over the first steps and at the last."""
+    ulp = np.spacing(np.sqrt((wanted**2).mean(0)).astype(np.float32)).astype(np.float64)
+    ulps = np.abs(updates - wanted) / ulp
+    return [float(f(x)) for x in (ulps[:SHORT], ulps[-1]) for f in (np.median, np.max)]
+
+
+def worse(ours: float, theirs: float) -> bool:
+    return ours > max(WORSE * theirs, theirs + 0.2)
+
+
+def figure(ulps: float) -> str:
+    return f"{ulps:.2f}" if ulps < 100 else f"{ulps:.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few elements: shows that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    args = parser.parse_args()
+    grads = gradients(4 * SHORT, 100 if args.quick else 10_000)
+    figures = []
+    for pair in pairs():
+        wanted = pair.exact(grads)
+        ours, theirs = errors(pair.ours(grads), wanted), errors(pair.theirs(grads), wanted)
+        figures.append({"peer": pair.peer, "technique": pair.name, "gradtx": ours, "theirs": theirs})
+    kinds = [f"{what} {when}" for when in (f"1-{SHORT}", f"at {len(grads)}") for what in ("median", "max")]
+    m.table(
+        f"Errors of updates in ulp (float32), gradtx / the peer: {grads.shape[1]:,} elements, by number of the step.",
+        ["technique", "peer", *kinds, ""],
+        [
+            [
+                f["technique"],
+                f["peer"],
+                *(f"{figure(a)} / {figure(b)}" for a, b in zip(f["gradtx"], f["theirs"], strict=True)),
+                "WORSE" if any(map(worse, f["gradtx"], f["theirs"])) else "",
+            ]
+            for f in figures
+        ],
+    )
+    if args.json:
+        args.json.write_text(json.dumps({"machine": m.machine(), "columns": kinds, "rows": figures}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    os.environ["KERAS_BACKEND"] = "jax"
+    main()

@@ -1,0 +1,65 @@
+"""Writes what PyTorch, Keras and optax compute, for tests that run without them.
+
+python -m tests.golden.make [torch] [keras] [optax]
+
+PyTorch and Keras run in float64 and are rounded when they are done: gradtx is measured against what they mean, free of
+their own float32 rounding, which is as large as what is measured. A file holds the parameters after a few steps, a row
+for each name, and says which versions made it.
+"""
+
+import platform
+import sys
+from importlib.metadata import version
+
+import jax
+import numpy as np
+
+from tests.cases import CASES
+from tests.helpers import gradients, optax_trajectory, tree
+from tests.interop.recipes import RECIPES, run_clip_gradients
+from tests.interop.rows import KERAS, TORCH
+from tests.interop.trajectories import GOLDEN, KEPT, named, run_keras, run_torch
+
+OPTAX_KEPT = (1, 2, 3, 5, 10, 20)
+
+
+def save(library: str, steps: tuple[int, ...], trajectories: dict[str, np.ndarray]) -> None:
+    versions = [f"python {platform.python_version()}"]
+    versions += [f"{name} {version(name)}" for name in sorted({library, "jax", "numpy"})]
+    np.savez_compressed(
+        GOLDEN / f"{library}.npz",
+        versions=np.array(versions),
+        steps=np.array(steps),
+        names=np.array(list(trajectories)),
+        parameters=np.array([t[[s - 1 for s in steps]] for t in trajectories.values()], np.float32),
+    )
+
+
+def run_optax(case) -> np.ndarray:
+    """All parameters after each step, as one row."""
+    params, grads = tree(1), gradients(max(OPTAX_KEPT))
+    updates, _, _ = optax_trajectory(case.peer(), params, grads)
+    rows = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(u)]) for u in [params, *updates]]
+    return np.cumsum(np.array(rows, np.float64), 0)[1:]
+
+
+def torch() -> dict[str, np.ndarray]:
+    rows = {name: run_torch(row, varies, "float64") for name, row, varies in named(TORCH)}
+    return rows | {"clip_gradients": run_clip_gradients("float64")}
+
+
+def keras() -> dict[str, np.ndarray]:
+    rows = {name: run_keras(row, varies, "float64") for name, row, varies in named(KERAS)}
+    return rows | {recipe.code: recipe.run_keras("float64") for recipe in RECIPES}
+
+
+def optax() -> dict[str, np.ndarray]:
+    return {str(case): run_optax(case) for case in CASES if case.optax}
+
+
+FILES = {"torch": (torch, KEPT), "keras": (keras, KEPT), "optax": (optax, OPTAX_KEPT)}
+
+if __name__ == "__main__":
+    for library in sys.argv[1:] or FILES:
+        run, steps = FILES[library]
+        save(library, steps, run())

@@ -1,0 +1,13 @@
+"""The constructors need none of the libraries that they stand for."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("library", ["torch", "keras"])
+def test_imports_neither_library(library):
+    code = f"import sys, gradtx.interop.{library}; print(*{{'torch', 'keras', 'tensorflow'}} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert out.stdout.split() == []
