@@ -90,7 +90,9 @@ def _leaf_sum_abs_sq(x: jax.Array, scale: jax.Array | None, axes: tuple[int, ...
 
 
 def _scaled(x: jax.Array, scale: jax.Array) -> jax.Array:
-    """The product, which stays one: of (c·x)·(c·x), where gradients are constants, the compiler makes c²·x² = inf·0."""
+    """The product, which the minimum keeps in one: where gradients are constants, such as zeros, the compiler would
+    make c²·x² of (c·x)·(c·x), which is inf·0. It changes no square, and unlike `where` or a barrier stores nothing.
+    """
     if jnp.iscomplexobj(x):
         return jax.lax.complex(_scaled(x.real, scale), _scaled(x.imag, scale))
-    return jnp.where(x == 0, x, x * scale)
+    return jnp.minimum(x * scale, jnp.finfo(x.dtype).max)

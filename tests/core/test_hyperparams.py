@@ -23,6 +23,7 @@ def test_what_every_hyperparameter_is_now():
         found = gx.hyperparams(tx, state)
         assert found.keys() == {
             "clip_by_global_norm.max_norm",
+            "clip_by_global_norm.eps",
             *(f"body.scale_by_adam.{name}" for name in ("b1", "b2", "eps", "eps_root")),
             "body.scale_by_learning_rate.learning_rate",
             "clip.max_delta",

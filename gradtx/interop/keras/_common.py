@@ -48,27 +48,22 @@ UNSUPPORTED = {
 }
 
 
-def constructor(
-    weight_decay: float | None = None, **ranges: Interval
-) -> Callable[[Callable[..., Transformation]], Callable[..., Transformation]]:
-    """Makes a constructor of Keras's arguments out of a function of the optimizer's own ones and weight_decay.
+def constructor(**ranges: Interval) -> Callable[[Callable[..., Transformation]], Callable[..., Transformation]]:
+    """Makes a constructor of Keras's arguments out of a function of an optimizer's own ones and weight_decay.
 
-    Args:
-        weight_decay: Its default.
-        **ranges: Those that differ from the common ones.
+    weight_decay is among the common arguments, unless it has a place and a default of its own. `ranges` are those that
+    differ from the common ones.
     """
-    return functools.partial(_with_common, {"weight_decay": weight_decay}, ranges)
+    return functools.partial(_with_common, ranges)
 
 
-def _with_common(
-    defaults: dict[str, Any], ranges: dict[str, Interval], make: Callable[..., Transformation]
-) -> Callable[..., Transformation]:
+def _with_common(ranges: dict[str, Interval], make: Callable[..., Transformation]) -> Callable[..., Transformation]:
     name, own, ranges = make.__name__, inspect.signature(make), RANGES | ranges
-    mine = [p for p in own.parameters.values() if p.name != "weight_decay"]
+    mine = {n: p for n, p in own.parameters.items() if p.kind is not p.KEYWORD_ONLY}
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    common = [inspect.Parameter(n, kind, default=d) for n, d in (COMMON | defaults).items()]
+    common = [inspect.Parameter(n, kind, default=d) for n, d in COMMON.items() if n not in mine]
     rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
-    signature = own.replace(parameters=[*mine, *common, rest])
+    signature = own.replace(parameters=[*mine.values(), *common, rest])
 
     @functools.wraps(make)
     def optimizer(*args: Any, **kwargs: Any) -> Transformation:
@@ -85,11 +80,10 @@ def _with_common(
         # Keras takes 0 for no bound.
         clips = [CLIPS[a](c) for a, c in bounds.items() if not (isinstance(c, int | float) and c == 0)]
         decay = given["weight_decay"]
-        if decay is None and defaults["weight_decay"] is not None:
+        if decay is None and "weight_decay" in mine:
             raise ValueError(f"{name}: weight_decay must be a number, got None")
-        return chain(
-            *clips, make(**{p.name: given[p.name] for p in mine}, weight_decay=0.0 if decay is None else decay)
-        )
+        arguments = {n: given[n] for n in mine} | {"weight_decay": 0.0 if decay is None else decay}
+        return chain(*clips, make(**arguments))
 
     optimizer.__signature__ = signature  # type: ignore[attr-defined]
     return optimizer

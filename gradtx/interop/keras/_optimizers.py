@@ -86,15 +86,14 @@ def Adam(
     return adam(learning_rate, beta_1, beta_2, epsilon, eps_hat=True, amsgrad=raw, weight_decay=weight_decay)
 
 
-@constructor(weight_decay=0.004)
+@constructor()
 def AdamW(
     learning_rate: Hyper = 0.001,
+    weight_decay: Hyper = 0.004,
     beta_1: Hyper = 0.9,
     beta_2: Hyper = 0.999,
     epsilon: Hyper = 1e-7,
     amsgrad: bool = False,
-    *,
-    weight_decay: Hyper,
 ) -> Transformation:
     """Adam, and -learning_rate·weight_decay·θ. See `gradtx.adamw`."""
     raw = "raw" if amsgrad else None
