@@ -201,5 +201,5 @@ KERAS = [
         ],
         [NONE, DECAY],
     ),
-    Row("Ftrl", {"learning_rate": 1e-4, "learning_rate_power": 0.0}),  # its step is as large as the gradient
+    Row("Ftrl", {"learning_rate": 2e-3, "learning_rate_power": 0.0}),  # its step is as large as the gradient
 ]

@@ -63,9 +63,10 @@ def elementwise_error(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def split(row: Any) -> list[Any]:
-    """One step of a trajectory as a tree."""
+    """One step of a trajectory, or all of them, as a tree."""
     cut = math.prod(SHAPES[0])
-    return [row[:cut].reshape(SHAPES[0]), row[cut:].reshape(SHAPES[1])]
+    parts = row[..., :cut], row[..., cut:]
+    return [x.reshape(row.shape[:-1] + shape) for x, shape in zip(parts, SHAPES, strict=True)]
 
 
 def start() -> np.ndarray:
@@ -108,7 +109,7 @@ def run_transformation(tx: Any, grads: np.ndarray, params: np.ndarray | None = N
         return (params, state), params
 
     params = [jnp.asarray(p) for p in split(start() if params is None else params)]
-    stacked = [jnp.stack(g) for g in zip(*map(split, grads), strict=True)]
+    stacked = [jnp.asarray(g) for g in split(grads)]
     _, out = jax.jit(lambda c, g: jax.lax.scan(step, c, g))((params, tx.init(params)), stacked)
     return np.concatenate([np.reshape(x, (len(grads), -1)) for x in out], 1)
 
@@ -195,7 +196,7 @@ def run_keras_optimizer(keras: Any, optimizer: Any, grads: np.ndarray, dtype: st
         params, state = optimizer.stateless_apply(carry[1], g, carry[0])
         return (params, state), params
 
-    stacked = [jnp.stack(g) for g in zip(*map(split, grads.astype(dtype)), strict=True)]
+    stacked = [jnp.asarray(g) for g in split(grads.astype(dtype))]
     carry = [v.value for v in variables], [v.value for v in optimizer.variables]
     _, out = jax.jit(lambda c, g: jax.lax.scan(step, c, g))(carry, stacked)
     return np.concatenate([np.reshape(x, (len(grads), -1)) for x in out], 1)
