@@ -18,7 +18,7 @@ from gradtx.core import (
     times_plus,
 )
 from gradtx.techniques._descend import WeightDecayMode, descend
-from gradtx.techniques._moments import debias, ema
+from gradtx.techniques._moments import debias, ema, quotient, unbiased
 
 
 class ScaleByAdamax(Rule):
@@ -53,7 +53,8 @@ class ScaleByAdamax(Rule):
             jnp.abs(g) + (self.eps if self.eps_inside_max else 0.0),
         )
         norm = nu if self.eps_inside_max else nu + self.eps
-        return jnp.where(norm > 0, mu * at.measured["debias"] / norm, jnp.zeros_like(g)), {"mu": mu, "nu": nu}
+        mu_hat = unbiased(mu, g, at.measured["debias"], at.count)
+        return quotient(mu_hat, norm), {"mu": mu, "nu": nu}
 
 
 scale_by_adamax = as_transformation(ScaleByAdamax)
