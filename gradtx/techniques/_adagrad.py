@@ -68,7 +68,7 @@ def adagrad(
         eps_inside_sqrt: √(ν + ε), as optax and Keras have it, or √ν + ε, as PyTorch has it.
         learning_rate_decay: k ≥ 0, a rate of η / (1 + k·(t-1)), as PyTorch has it.
         weight_decay: λ ≥ 0.
-        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        weight_decay_mode: Where λ·θ goes, see `adamw`.
         mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx, jax.numpy as jnp

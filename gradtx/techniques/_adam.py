@@ -103,7 +103,7 @@ def adam(
         eps_hat: Whether ε is the paper's ε̂, as in Keras.
         amsgrad: "raw" as in PyTorch and Keras, "corrected" as in optax, None for Adam.
         weight_decay: λ ≥ 0.
-        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        weight_decay_mode: Where λ·θ goes, see `adamw`.
         mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx, jax.numpy as jnp
@@ -133,7 +133,15 @@ def adamw(
     weight_decay_mode: WeightDecayMode = "decoupled",
     mask: Selector | None = None,
 ) -> Transformation:
-    """Adam with decoupled weight decay: u = -η·(adam(g) + λ·θ).
+    """Adam with decoupled weight decay: u = -η·(d(g) + λ·θ), where d(g) is Adam's direction, see `scale_by_adam`.
+
+    The modes of weight decay, which the other optimizers have too, each with its d:
+
+    - "decoupled": θ' = θ - η·(d(g) + λ·θ), decay times the rate, before the step;
+    - "after": θ' = (1 - η·λ)·(θ - η·d(g)), after the step;
+    - "independent": θ' = θ - η·d(g) - λ·θ; where the rate varies, give λ the schedule that it is to follow;
+    - "cautious": θ' = θ - η·(d(g) + λ·θ·[d(g)·θ ≥ 0]), only where the step goes towards zero [arXiv:2510.12402];
+    - "coupled": θ' = θ - η·d(g + λ·θ), L2 regularisation.
 
     Args:
         learning_rate: η ≥ 0; it scales the decay too.
@@ -144,8 +152,7 @@ def adamw(
         eps_hat: Whether ε is the paper's ε̂, as in Keras.
         amsgrad: "raw" as in PyTorch and Keras, "corrected" as in optax, None for AdamW.
         weight_decay: λ ≥ 0. 1e-4 is optax's default; PyTorch's is 1e-2, Keras's 4e-3.
-        weight_decay_mode: "decoupled", decay times the rate; "independent" of it; "after" the step instead of before
-            it; "cautious". See `gradtx.techniques.WeightDecayMode`.
+        weight_decay_mode: One of the above.
         mask: A selector of the parameters that decay, such as `matrices_only`; None for all.
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101. The same in optax, PyTorch and, with ε̂, Keras; the paper's λ is

@@ -79,7 +79,7 @@ def adamax(
         eps: ε ≥ 0.
         eps_inside_max: Where ε stands: as optax and PyTorch have it, or (False) as Keras has it.
         weight_decay: λ ≥ 0.
-        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        weight_decay_mode: Where λ·θ goes, see `adamw`.
         mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx, jax.numpy as jnp

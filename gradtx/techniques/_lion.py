@@ -48,7 +48,7 @@ def lion(
         b1: β₁ in [0, 1].
         b2: β₂ in [0, 1].
         weight_decay: λ ≥ 0; 1e-3 is optax's default, Keras has none.
-        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        weight_decay_mode: Where λ·θ goes, see `adamw`.
         mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx

@@ -93,7 +93,7 @@ def nadam(
         eps: ε ≥ 0.
         momentum_decay: ψ: 4e-3 as in PyTorch, 1.0 as in Keras, None for optax's constant momentum.
         weight_decay: λ ≥ 0.
-        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        weight_decay_mode: Where λ·θ goes, see `adamw`.
         mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx, jax.numpy as jnp

@@ -96,7 +96,7 @@ def radam(
         threshold: s ≥ 4, how long an average it takes to rectify.
         eps_hat: Where ε stands: √ν̂ₜ + ε as in optax, or at √νₜ as in PyTorch.
         weight_decay: λ ≥ 0.
-        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        weight_decay_mode: Where λ·θ goes, see `adamw`.
         mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx, jax.numpy as jnp

@@ -106,7 +106,7 @@ def rmsprop(
         momentum_form: "heavy_ball", momentum before the rate, as PyTorch has it; "velocity", after the rate, as optax
             and Keras have it; or "average". See `trace`.
         weight_decay: λ ≥ 0.
-        weight_decay_mode: Where λ·θ goes: see `gradtx.techniques.WeightDecayMode`.
+        weight_decay_mode: Where λ·θ goes, see `adamw`.
         mask: A selector of the parameters that decay; None for all.
 
     >>> import gradtx as gx, jax.numpy as jnp

@@ -29,8 +29,7 @@ def sgd(
         momentum_form: "heavy_ball", "average" or "velocity".
         dampening: δ, bₜ = β·bₜ₋₁ + (1-δ)·gₜ from the second step on, as PyTorch has it; without nesterov.
         weight_decay: λ ≥ 0.
-        weight_decay_mode: "coupled" as in PyTorch, "decoupled" as in Keras, "independent", "cautious" or "after"; see
-            `gradtx.techniques.WeightDecayMode`.
+        weight_decay_mode: Where λ·θ goes, see `adamw`: "coupled" as in PyTorch, "decoupled" as in Keras.
         mask: A selector of the parameters that decay; None for all.
 
     Raises:
