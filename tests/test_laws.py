@@ -16,6 +16,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
+from gradtx.core import Scope
 from tests.cases import CASES
 from tests.helpers import DTYPES, assert_close, gradients, optax_trajectory, relaxed, trajectory, tree
 from tests.problems import PROBLEMS
@@ -178,6 +179,21 @@ def test_zero_gradients_give_finite_updates(case, dtype):
     for params in (zeros, tree(1, dtype)):
         updates, _, state = trajectory(case.tx(), params, [zeros] * 3)
         chex.assert_tree_all_finite((updates, state))
+
+
+@every_case
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_stays_visible(case, bad):
+    """In its own element, from which the others are apart, unless a norm is taken of them all."""
+    grads = tree(2) | {"w": tree(2)["w"].at[0, 0].set(bad)}
+    tx = case.tx()
+    updates, _, _ = trajectory(tx, tree(1), [grads])
+    touched = ~np.isfinite(updates[0]["w"])
+    if np.isnan(bad):
+        assert touched[0, 0]
+    if all(stage.scope is Scope.ELEMENT for stage in tx.stages.values()):
+        assert touched.sum() <= 1
+        chex.assert_tree_all_finite(updates[0]["deep"])
 
 
 @every_case

@@ -9,11 +9,20 @@ from pathlib import Path
 import pytest
 
 import gradtx as gx
+import gradtx.interop.keras
+import gradtx.interop.torch
 from gradtx.core import Rule, Transformation
 from tests.cases import CASES
 
 ROOT = Path(gx.__file__).parent
-NAMESPACES = {"gx": gx, "gx.schedules": gx.schedules, "gx.core": gx.core}
+NAMESPACES = {
+    "gx": gx,
+    "gx.schedules": gx.schedules,
+    "gx.core": gx.core,
+    "gx.techniques": gx.techniques,
+    "gx.interop.torch": gradtx.interop.torch,
+    "gx.interop.keras": gradtx.interop.keras,
+}
 PUBLIC = [
     pytest.param(getattr(module, name), id=f"{prefix}.{name}")
     for prefix, module in NAMESPACES.items()

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import NonNegative, Rule, as_transformation
+from gradtx.core import Key, NonNegative, Rule, as_transformation
 
 
 class AddNoise(Rule):
@@ -16,7 +16,7 @@ class AddNoise(Rule):
     Args:
         eta: η ≥ 0, the first variance; the paper has 0.01, 0.3 or 1.
         gamma: γ ≥ 0; the paper has 0.55. With 0 the variance stays.
-        key: An integer seed or a PRNG key.
+        key: An integer seed, or a key made by `jax.random.key`.
 
     Source: Neelakantan et al. 2015, arXiv:1511.06807, equation 1. optax has the same variances, and keeps a key in the
     state. Here the noise depends on `key`, the step, the stage's name and the parameter's place alone: the state is
@@ -32,7 +32,7 @@ class AddNoise(Rule):
 
     eta: NonNegative
     gamma: NonNegative
-    key: Any
+    key: Key
 
     needs = frozenset({"key"})
 

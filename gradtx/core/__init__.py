@@ -17,6 +17,7 @@ from gradtx.core._rule import Bound as Bound
 from gradtx.core._rule import Decay as Decay
 from gradtx.core._rule import Fraction as Fraction
 from gradtx.core._rule import Hyper as Hyper
+from gradtx.core._rule import Key as Key
 from gradtx.core._rule import LearningRate as LearningRate
 from gradtx.core._rule import NonNegative as NonNegative
 from gradtx.core._rule import Real as Real

@@ -113,7 +113,8 @@ def _joined(x: jax.Array) -> jax.Array:
 
 def _leaf_key(rule: Any, name: str, step: Any, index: Any) -> jax.Array:
     """A key of this stage, this step and this leaf."""
-    key = jax.random.key(rule.key) if isinstance(rule.key, int) else rule.key
+    is_key = isinstance(rule.key, jax.Array) and jnp.issubdtype(rule.key.dtype, jax.dtypes.prng_key)
+    key = rule.key if is_key else jax.random.key(np.uint32(rule.key) if isinstance(rule.key, int) else rule.key)
     for number in (zlib.crc32(name.encode()), step, index):
         key = jax.random.fold_in(key, number)
     return key

@@ -59,6 +59,27 @@ class Interval:
         return int(value) if isinstance(value, numbers.Integral) and not self.hyper else number + 0.0
 
 
+class Seed:
+    """The kind of a field that holds an integer seed or a PRNG key."""
+
+    def check(self, where: str, value: Any) -> Any:
+        """A Python int, a scalar typed key, or a traced seed."""
+        if isinstance(value, jax.Array) and value.shape == () and _is_key(value):
+            return value
+        if isinstance(value, jax.Array) and value.shape == (2,) and value.dtype == jnp.uint32:  # jax.random.PRNGKey
+            return jax.random.wrap_key_data(value)
+        whole = is_real_scalar(value) and (
+            isinstance(value, numbers.Integral) or jnp.issubdtype(jnp.result_type(value), jnp.integer)
+        )
+        if not whole:
+            raise TypeError(f"{where} must be an integer seed or a key made by jax.random.key, got {_summary(value)}")
+        if isinstance(value, Tracer):
+            return value
+        if not 0 <= int(value) < 2**32:  # JAX would truncate it
+            raise ValueError(f"{where} must be a seed in [0, 2**32), got {int(value)}")
+        return int(value)
+
+
 @dataclass_transform(frozen_default=True)
 class Record:
     """Base of everything that is data: a subclass becomes a frozen dataclass.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 import jax
 import numpy as np
 
-from gradtx.core._record import Interval, Record, Tunable
+from gradtx.core._record import Interval, Record, Seed, Tunable
 
 Schedule: TypeAlias = Callable[[Any], Any]
 Hyper: TypeAlias = float | jax.Array | Schedule | Tunable
@@ -27,6 +27,9 @@ Bound: TypeAlias = Annotated[Any, Interval(0.0, float("inf"), closed=True)]
 """A bound ≥ 0; infinity means no bound."""
 Real: TypeAlias = Annotated[Any, Interval()]
 """Any finite number."""
+
+Key: TypeAlias = Annotated[Any, Seed()]
+"""An integer seed in [0, 2³²), or a key made by `jax.random.key`."""
 
 
 class Role(enum.Enum):
@@ -97,7 +100,7 @@ class Rule(Record):
     slots: name → `Slot`, what is kept per parameter.
     scope: ELEMENT (each element on its own), LEAF (the whole array), TREE (`measure` sees all arrays first).
     needs: of "param", "key", and the extra arguments "value", "grad", "value_fn". A rule that needs "key" has a
-        field `key`: an integer seed or a PRNG key.
+        field `key`, annotated `Key`.
     masked: the fields that are 0 for the parameters which the rule's field `mask`, a selector, does not select.
     by_parts: whether complex arrays are to come as real ones, with the real and imaginary parts on a last axis of two.
     """

@@ -18,7 +18,7 @@ from gradtx.core import (
     as_transformation,
 )
 from gradtx.techniques._descend import WeightDecayMode, descend
-from gradtx.techniques._moments import ema
+from gradtx.techniques._moments import ema, quotient
 
 
 class ScaleByAdadelta(Rule):
@@ -39,8 +39,7 @@ class ScaleByAdadelta(Rule):
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         nu = ema(slot.nu, abs_sq(g), self.decay)
-        u = jnp.sqrt(slot.delta + self.eps) / jnp.sqrt(nu + self.eps) * g
-        u = jnp.where(nu + self.eps > 0, u, jnp.zeros_like(g))
+        u = quotient(jnp.sqrt(slot.delta + self.eps), jnp.sqrt(nu + self.eps)) * g
         return u, {"nu": nu, "delta": ema(slot.delta, abs_sq(u), self.decay)}
 
 

@@ -19,6 +19,7 @@ from gradtx.core import (
 )
 from gradtx.schedules import inverse_time_decay, product
 from gradtx.techniques._descend import WeightDecayMode, descend
+from gradtx.techniques._moments import quotient
 
 
 class ScaleByRss(Rule):
@@ -42,7 +43,7 @@ class ScaleByRss(Rule):
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         nu = slot.nu + abs_sq(g)
         root = jnp.sqrt(nu + self.eps) if self.eps_inside_sqrt else jnp.sqrt(nu) + self.eps
-        return jnp.where(nu + self.eps > 0, g / root, jnp.zeros_like(g)), {"nu": nu}
+        return quotient(g, root), {"nu": nu}
 
 
 scale_by_rss = as_transformation(ScaleByRss)

@@ -18,7 +18,7 @@ from gradtx.core import (
     as_transformation,
 )
 from gradtx.techniques._descend import WeightDecayMode, descend
-from gradtx.techniques._moments import debias, ema, unbiased
+from gradtx.techniques._moments import debias, ema, quotient, unbiased
 
 AmsGrad = Literal["raw", "corrected"]
 """Which second moment AMSGrad keeps the maximum of: νₜ, which is corrected afterwards, or ν̂ₜ."""
@@ -74,7 +74,7 @@ class ScaleByAdam(Rule):
             new["nu_max"] = jnp.maximum(slot.nu_max, nu)
             nu_hat = unbiased(new["nu_max"], abs_sq(g), at.measured["debias2"], at.count)
         eps = at.measured["eps"] if self.eps_hat else self.eps
-        return mu_hat / (jnp.sqrt(nu_hat + self.eps_root) + eps), new
+        return quotient(mu_hat, jnp.sqrt(nu_hat + self.eps_root) + eps), new
 
 
 scale_by_adam = as_transformation(ScaleByAdam)

@@ -5,9 +5,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Decay, Hyper, NonNegative, Role, Rule, Selector, Slot, Transformation, as_transformation
+from gradtx.core import (
+    Decay,
+    Hyper,
+    NonNegative,
+    Role,
+    Rule,
+    Selector,
+    Slot,
+    Transformation,
+    as_transformation,
+    times_plus,
+)
 from gradtx.techniques._descend import WeightDecayMode, descend
-from gradtx.techniques._moments import debias, ema
+from gradtx.techniques._moments import debias, ema, quotient, unbiased
 
 
 class ScaleByAdamax(Rule):
@@ -37,9 +48,13 @@ class ScaleByAdamax(Rule):
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         mu = ema(slot.mu, g, self.b1)
-        nu = jnp.maximum(self.b2 * slot.nu, jnp.abs(g) + (self.eps if self.eps_inside_max else 0.0))
+        nu = jnp.maximum(
+            times_plus(self.b2, slot.nu, jnp.zeros_like(slot.nu)),
+            jnp.abs(g) + (self.eps if self.eps_inside_max else 0.0),
+        )
         norm = nu if self.eps_inside_max else nu + self.eps
-        return jnp.where(norm > 0, mu * at.measured["debias"] / norm, jnp.zeros_like(g)), {"mu": mu, "nu": nu}
+        mu_hat = unbiased(mu, g, at.measured["debias"], at.count)
+        return quotient(mu_hat, norm), {"mu": mu, "nu": nu}
 
 
 scale_by_adamax = as_transformation(ScaleByAdamax)

@@ -48,7 +48,7 @@ class Asgd(Rule):
         return {
             "rate": jnp.where(at.count == 1, self.learning_rate, at.measured["eta"]),
             "share": 1 / jnp.maximum(1.0, t - 1 - self.t0),
-            "eta": self.learning_rate / (1 + self.lambd * self.learning_rate * t) ** self.alpha,
+            "eta": _decayed(self.learning_rate, self.lambd, self.alpha, t),
         }
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -59,3 +59,9 @@ class Asgd(Rule):
 
 
 asgd = as_transformation(Asgd)
+
+
+def _decayed(rate: Any, lambd: Any, alpha: Any, t: jax.Array) -> jax.Array:
+    """η / (1 + λ·η·t)^α, which mostly is a little less than η: the little keeps its digits, and η its precision."""
+    log = -alpha * jnp.log1p(lambd * rate * t)
+    return jnp.where(log > -1, times_plus(rate, jnp.ones_like(t), rate * jnp.expm1(log)), rate * jnp.exp(log))

@@ -73,7 +73,7 @@ class Ftrl(Rule):
         z = slot.linear + (times_plus(2 * self.l2_shrinkage, param, g) - gain / rate * param)
         quadratic = root / rate + (2 * self.l2 + self.beta / rate)
         new = (jnp.clip(z, -self.l1, self.l1) - z) / quadratic
-        u = jnp.where(moves & (quadratic > 0), new - at.param, jnp.zeros_like(g))
+        u = jnp.where(moves & (quadratic != 0), new - at.param, jnp.zeros_like(g))
         return u, {"accumulator": jnp.where(moves, n, slot.accumulator), "linear": jnp.where(moves, z, slot.linear)}
 
     def _power(self, n: jax.Array) -> jax.Array:

@@ -31,6 +31,11 @@ def unbiased(m: jax.Array, value: jax.Array, debias: jax.Array, count: jax.Array
     return jnp.where(count == 1, value, m * debias)
 
 
+def quotient(a: jax.Array, b: jax.Array) -> jax.Array:
+    """A / b, and 0 where b is 0; where b is NaN, so is the quotient."""
+    return jnp.where(b == 0, jnp.zeros_like(a), a / b)
+
+
 def one_minus_power(b: Any, count: jax.Array) -> jax.Array:
     """1 - bᵗ to about one unit in the last place.
 

@@ -20,7 +20,7 @@ from gradtx.core import (
     as_transformation,
 )
 from gradtx.techniques._descend import WeightDecayMode, descend
-from gradtx.techniques._moments import debias, ema, unbiased
+from gradtx.techniques._moments import debias, ema, quotient, unbiased
 
 
 class ScaleByRadam(Rule):
@@ -68,7 +68,7 @@ class ScaleByRadam(Rule):
         nu = ema(slot.nu, abs_sq(g), self.b2)
         mu_hat = unbiased(mu, g, at.measured["debias1"], at.count)
         root = jnp.sqrt(nu * at.measured["debias2"]) + at.measured["eps"]
-        rectified = at.measured["rectification"] * mu_hat / root
+        rectified = quotient(at.measured["rectification"] * mu_hat, root)
         return jnp.where(at.measured["certain"], rectified, mu_hat), {"mu": mu, "nu": nu}
 
 

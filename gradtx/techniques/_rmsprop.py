@@ -19,7 +19,7 @@ from gradtx.core import (
     times_plus,
 )
 from gradtx.techniques._descend import MomentumForm, WeightDecayMode, descend
-from gradtx.techniques._moments import debias, ema
+from gradtx.techniques._moments import debias, ema, quotient
 
 
 class ScaleByRms(Rule):
@@ -70,7 +70,7 @@ class ScaleByRms(Rule):
             new = {"nu": ema(slot.nu, abs_sq(g), self.decay)}
         nu = new["nu"] * at.measured["debias"] if self.bias_correction else new["nu"]
         root = jnp.sqrt(nu + self.eps) if self.eps_inside_sqrt else jnp.sqrt(nu) + self.eps
-        return jnp.where(root > 0, g / root, jnp.zeros_like(g)), new
+        return quotient(g, root), new
 
 
 scale_by_rms = as_transformation(ScaleByRms)

@@ -1,5 +1,6 @@
 """Annealed Gaussian noise: its distribution, and what it depends on."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -140,3 +141,20 @@ def test_a_schedule_of_the_variance():
     first, second = _noise(tx, ZEROS, 2)
     np.testing.assert_array_equal(first["a"], 0)
     np.testing.assert_allclose(np.std(second["a"]), 1, rtol=0.03)
+
+
+def test_takes_any_integer_seed_or_key():
+    def drawn(key):
+        tx = gx.add_noise(1.0, 0.0, key)
+        return tx.update(jnp.zeros(3), tx.init(jnp.zeros(3)))[0]
+
+    for seed in (np.int64(5), np.uint8(5), jnp.asarray(5), jnp.asarray(5, jnp.uint32), jax.random.key(5)):
+        chex.assert_trees_all_equal(drawn(seed), drawn(5))
+    chex.assert_trees_all_equal(jax.jit(drawn)(5), drawn(5))
+    assert not jnp.array_equal(drawn(2**32 - 1), drawn(5))
+    for bad in (0.5, None, True, "seed", jnp.zeros(3, jnp.uint32), jax.random.split(jax.random.key(0))):
+        with pytest.raises(TypeError, match="add_noise: key must be an integer seed or a key"):
+            gx.add_noise(1.0, 0.0, bad)
+    for bad in (-1, 2**32, 2**40):
+        with pytest.raises(ValueError, match=rf"add_noise: key must be a seed in .*, got {bad}"):
+            gx.add_noise(1.0, 0.0, bad)

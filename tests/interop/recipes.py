@@ -43,7 +43,7 @@ def _drop_in(call: str, *own: str, scale: float = 1.0) -> Recipe:
 
 RECIPES = [
     # model.compile(optimizer=...) takes names.
-    Recipe("optimizers.get('adam')", ("optimizers.Adam()",)),
+    Recipe("optimizers.get('adam')", ("optimizers.Adam()", "gx.adam(0.001, eps=1e-7, eps_hat=True)")),
     Recipe("optimizers.get('sgd')", ("optimizers.SGD()", "gx.sgd(0.01)"), 1e-3),
     Recipe("optimizers.get('rmsprop')", ("optimizers.RMSprop()", "gx.rmsprop(0.001, decay=0.9, eps=1e-7)")),
     _drop_in("SGD(learning_rate=0.01, momentum=0.9, nesterov=False)", "gx.sgd(0.01, momentum=0.9)", scale=1e-3),
@@ -54,10 +54,13 @@ RECIPES = [
     ),
     _drop_in("Adagrad()", "gx.adagrad(0.001)"),
     _drop_in("RMSprop(learning_rate=0.001, rho=0.9, epsilon=1e-07, centered=False)", "gx.rmsprop(0.001, eps=1e-7)"),
-    _drop_in("Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999)"),
-    _drop_in("AdamW(learning_rate=3e-4, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.01)"),
+    _drop_in("Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999)", "gx.adam(0.001, eps=1e-7, eps_hat=True)"),
+    _drop_in(
+        "AdamW(learning_rate=3e-4, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.01)",
+        "gx.adamw(3e-4, eps_hat=True, weight_decay=0.01)",
+    ),
     _drop_in("Adamax()", "gx.adamax(0.001, eps=1e-7, eps_inside_max=False)"),
-    _drop_in("Nadam()"),
+    _drop_in("Nadam()", "gx.nadam(0.001, eps=1e-7, momentum_decay=1.0)"),
     *(
         Recipe(
             f"optimizers.SGD(optimizers.schedules.ExponentialDecay(0.1, {steps}, 0.96, staircase=True))",

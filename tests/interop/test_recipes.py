@@ -31,11 +31,10 @@ def test_gradtx_does_what_the_line_for_keras_does(recipe, line):
 
 
 def test_clip_by_global_norm_is_the_clipping_by_hand_in_pytorch():
-    tx = gx.clip_by_global_norm(MAX_NORM)
+    tx = gx.clip_by_global_norm(MAX_NORM, eps=1e-6)
     update = jax.jit(lambda g: tx.update(g, tx.init(g))[0])
     ours = np.array([np.concatenate(jax.tree.map(np.ravel, update(split(jnp.asarray(g))))) for g in gradients()])
     steps, expected = golden("torch")
-    # gradtx divides by the norm, without the 1e-6 that is added by hand: at a norm above 1 that is 1e-6 at most.
-    assert_equal(ours[steps - 1], expected["clip_gradients"], 1.2e-6)
+    assert_equal(ours[steps - 1], expected["clip_gradients"], 2e-7)
     if importlib.util.find_spec("torch"):
-        assert_equal(ours, run_clip_gradients(), 1.2e-6)
+        assert_equal(ours, run_clip_gradients(), 4e-7)
