@@ -142,12 +142,12 @@ LIMITS: list[dict[str, Any]] = [{"clipnorm": 0.5}, {"clipvalue": 0.3}, {"global_
 
 
 def _limited(name: str, arguments: dict[str, Any]) -> list[Row]:
-    """Every optimizer has Keras's decay and its three ways of clipping."""
-    return [Row(name, NONE), *crossed(name, [arguments], [NONE, *LIMITS], [NONE, DECAY])]
+    """Every optimizer has Keras's decay and its three ways of clipping, all of which come before its own step."""
+    return [Row(name, NONE), *crossed(name, [arguments], [NONE, *LIMITS, DECAY, LIMITS[-1] | DECAY])]
 
 
 def _keras_adam(name: str) -> list[Row]:
-    return crossed(name, [{"learning_rate": 0.02}], [NONE, {"amsgrad": True}], [NONE, {"epsilon": 0.01}], [NONE, DECAY])
+    return crossed(name, [{"learning_rate": 0.02}], [NONE, {"amsgrad": True}], [NONE, {"epsilon": 0.01}])[1:]
 
 
 KERAS = [
@@ -171,10 +171,10 @@ KERAS = [
         [NONE, DECAY],
     )[2:],
     *_limited("Adam", {"learning_rate": 0.02}),
-    *_keras_adam("Adam")[2:],
+    *_keras_adam("Adam"),
     *crossed("Adam", [{"learning_rate": 0.02, "beta_1": 0.5, "beta_2": 0.9}], [NONE, {"amsgrad": True}]),
     *_limited("AdamW", {"learning_rate": 0.02}),
-    *_keras_adam("AdamW")[2:],
+    *_keras_adam("AdamW"),
     *_limited("Adamax", {"learning_rate": 0.02}),
     *crossed("Adamax", [{"learning_rate": 0.02}], [{"epsilon": 0.01}, {"beta_1": 0.5, "beta_2": 0.9}], [NONE, DECAY]),
     *_limited("Nadam", {"learning_rate": 0.02}),

@@ -18,7 +18,8 @@ NAMES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "Na
 live = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs Keras")
 every_name = pytest.mark.parametrize("name", NAMES)
 
-# Of float32 after 50 steps. Keras's own, against its float64, is 1.7e-6 at worst: it rounds 1 - β₂ᵗ.
+# Of float32 over 50 steps, relative to the largest element of the array at that step. gradtx is within 6.5e-7 of
+# Keras's float64, and within 1.2e-6 for the two below; Keras's own float32 within 1.7e-6: it rounds 1 - β₂ᵗ.
 RTOL, RTOL_FLOAT32 = 1e-6, 3e-6
 # Where gradtx and Keras agree to the bit or nearly so, and share a larger error: Lion's steps of one size are rounded
 # one way at each of them, and Ftrl takes a difference of powers.

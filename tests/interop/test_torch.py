@@ -30,8 +30,9 @@ IGNORED = ("foreach", "fused", "capturable", "differentiable")
 live = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 every_name = pytest.mark.parametrize("name", NAMES)
 
-# Of float32 after 50 steps. PyTorch's own, against its float64, is 2.0e-6 at worst: it multiplies parameters by the
-# rounded 1 - lr·weight_decay. Without a decoupled decay it is 6.4e-7.
+# Of float32 over 50 steps, relative to the largest element of the array at that step. gradtx is within 9.0e-7 of
+# PyTorch's float64 (the median of all rows is 2.7e-7), and PyTorch's own float32 within 2.0e-6 of it: it multiplies
+# parameters by the rounded 1 - lr·weight_decay. Element by element the worst is 2.8e-4, of a parameter that passes 0.
 RTOL, RTOL_FLOAT32 = 1e-6, 3e-6
 
 
