@@ -29,8 +29,17 @@ _OWN = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")  # what kera
 
 
 def named(rows: list[Row]) -> list[tuple[str, Row, bool]]:
-    """(name, row, whether the learning rate varies): every row has both forms that it may."""
-    both = [(row, varies) for row in rows for varies in (False, True) if row.varies or not varies]
+    """(name, row, whether the learning rate varies).
+
+    Every row has a varying rate that may. Rows of one flag have a constant one too: it differs in how the rate reaches
+    the step, which has nothing to do with how flags meet.
+    """
+    both = [
+        (row, varies)
+        for row in rows
+        for varies in (False, True)
+        if (row.varies if varies else not row.varies or len(row.arguments) <= 2)
+    ]
     return [(f"{row}, {'varying' if varies else 'constant'}", row, varies) for row, varies in both]
 
 
