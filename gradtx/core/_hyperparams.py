@@ -29,7 +29,7 @@ def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
         for field in hyperparameters(type(stage)):
             value = getattr(stage, field)
             if isinstance(value, Tunable):
-                value = from_state(state, "hyperparams", f"{name}.{field}")
+                value = from_state(state, "hyperparams", value.key(name, field))
             elif callable(value):
                 value = value(state.step)
             if value is not None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
-from gradtx.core._record import Tunable, hyperparameters
+from gradtx.core._record import Tunable, hyperparameters, same
 from gradtx.core._rounding import ROUNDINGS
 from gradtx.core._rule import Role, Rule, Scope, TreeStage
 from gradtx.core._select import select
@@ -42,14 +42,19 @@ class Lift:
 
     def state(self, flat: Flat) -> State:
         """The state before the first step, for parameters that need not be the ones that masks speak of."""
-        hyperparams, states = {}, {}
+        hyperparams, states, shared = {}, {}, {}
         for name, stage in self.stages.items():
             if isinstance(stage, TreeStage):
                 states[name] = stage.init(widened(flat))
                 continue
             for field in hyperparameters(type(stage)):
                 if isinstance(value := getattr(stage, field), Tunable):
-                    hyperparams[f"{name}.{field}"] = jnp.asarray(value.value, jnp.float32)
+                    key = value.key(name, field)
+                    if not same(shared.setdefault(key, value), value):
+                        raise ValueError(
+                            f"{name}: {field} is {value}, but {shared[key]} has that name before; rename one"
+                        )
+                    hyperparams[key] = jnp.asarray(value.value, jnp.float32)
             if slots := stage.active_slots():
                 states[name] = {slot: init_slot(name, stage, spec, flat) for slot, spec in slots.items()}
         return State(jnp.zeros((), jnp.int32), hyperparams, states)
@@ -235,7 +240,7 @@ def _resolve(name: str, rule: Any, step: _Step) -> _Resolved:
     hyper, state = {}, step.state
     for field, value in vars(rule).items():
         if isinstance(value, Tunable):
-            hyper[field] = from_state(state, "hyperparams", f"{name}.{field}")
+            hyper[field] = from_state(state, "hyperparams", value.key(name, field))
         elif callable(value) and field in hyperparameters(type(rule)):
             hyper[field] = jnp.asarray(value(state.step))
             if hyper[field].shape != ():

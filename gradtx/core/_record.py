@@ -42,7 +42,7 @@ class Interval:
         Concrete numbers are held against the range; a tracer has no value yet, and passes.
         """
         if isinstance(value, Tunable) and self.hyper:
-            return Tunable(self.check(where, value.value))
+            return Tunable(self.check(where, value.value), value.name)
         if callable(value) and self.hyper:
             return value
         if not is_real_scalar(value):
@@ -139,18 +139,26 @@ class Tunable(Record):
     """A hyperparameter that lives in the state, made by `tunable`."""
 
     value: Any
+    name: str | None = None
+
+    def key(self, stage: str, field: str) -> str:
+        """Its entry in `state.hyperparams`, given where it stands."""
+        return f"{stage}.{field}" if self.name is None else self.name
 
 
-def tunable(value: float | jax.Array) -> Tunable:
+def tunable(value: float | jax.Array, name: str | None = None) -> Tunable:
     """A hyperparameter kept in `state.hyperparams` as a float32 scalar, starting at `value`.
 
-    `set_hyperparams` changes it in mid-run without a new compilation.
+    `set_hyperparams` changes it in mid-run without a new compilation. All that have one `name` are one hyperparameter;
+    without a name it is that of its stage and field alone.
 
     >>> import gradtx as gx
     >>> gx.adam(gx.tunable(1e-3))
     chain(scale_by_adam(), scale_by_learning_rate(tunable(0.001)))
     """
-    return Tunable(Interval(hyper=False).check("tunable: value", value))
+    if name is not None and not (isinstance(name, str) and name.isidentifier()):
+        raise ValueError(f"tunable: the name must be an identifier, got {name!r}")
+    return Tunable(Interval(hyper=False).check("tunable: value", value), name)
 
 
 def hyperparameters(record: type[Record]) -> Mapping[str, Interval]:

@@ -35,6 +35,8 @@ def checked(
 def check(where: str, interval: Interval, value: Any) -> None:
     """Complains about a number, or one of a pair of numbers, outside `interval`. None stands for no such argument."""
     if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise ValueError(f"{where} must be a pair of numbers, got {value!r}")
         for i, item in enumerate(value):
             interval.check(f"{where}[{i}]", item)
     elif value is not None:

@@ -3,7 +3,7 @@
 from typing import Any, Literal, get_args
 
 from gradtx.conditioning import add_decayed_weights, decay_weights
-from gradtx.core import Hyper, Selector, Transformation, chain
+from gradtx.core import Hyper, Selector, Transformation, Tunable, chain, tunable
 from gradtx.techniques._learning_rate import scale_by_learning_rate
 from gradtx.techniques._trace import trace
 
@@ -39,7 +39,11 @@ def descend(
         raise ValueError(
             f"weight_decay_mode must be one of {', '.join(get_args(WeightDecayMode))}, got {weight_decay_mode!r}"
         )
-    rate, velocity = chain(scale_by_learning_rate(learning_rate)), momentum_form == "velocity"
+    velocity = momentum_form == "velocity"
+    twice = weight_decay_mode == "after" or (velocity and weight_decay_mode in ("decoupled", "cautious"))
+    if twice and isinstance(learning_rate, Tunable) and learning_rate.name is None and not _is_zero(weight_decay):
+        learning_rate = tunable(learning_rate.value, "learning_rate")  # two stages have it, and it is one
+    rate = chain(scale_by_learning_rate(learning_rate))
     if _is_zero(momentum):
         if nesterov:
             raise ValueError(f"nesterov needs a momentum, got {momentum}")
@@ -64,4 +68,5 @@ def descend(
 
 
 def _is_zero(value: Any) -> bool:
+    """Whether there is none of it, whatever the step: a schedule, a tunable or a traced number may be more than 0."""
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value == 0)

@@ -111,3 +111,34 @@ def test_schedules_see_steps_from_zero():
         updates, state = tx.update(x, state)
         seen.append(float(updates[0]))
     np.testing.assert_allclose(seen, [0, -0.1, -0.2], rtol=1e-6)
+
+
+def test_tunables_of_one_name_are_one():
+    rate = gx.tunable(0.5, name="rate")
+    tx = gx.chain(gx.clip(rate), gx.named("end", gx.scale_by_learning_rate(rate)))
+    assert eval(repr(tx), vars(gx)) == tx != gx.chain(gx.clip(gx.tunable(0.5)), gx.scale_by_learning_rate(0.5))
+    state = tx.init(jnp.ones(2))
+    assert list(state.hyperparams) == ["rate"]
+    state = gx.set_hyperparams(state, rate=0.25)
+    assert gx.hyperparams(tx, state) == {"clip.max_delta": 0.25, "end.learning_rate": 0.25}
+    assert_close(jax.jit(tx.update)(jnp.ones(2), state)[0], jnp.full(2, -0.0625))
+    with pytest.raises(ValueError, match=r"clip_2: max_delta is tunable\(2.0, name='rate'\), but tunable\(0.5"):
+        gx.chain(gx.clip(rate), gx.clip(gx.tunable(2.0, name="rate"))).init(jnp.ones(2))
+    for bad in ("", "a.b", 3):
+        with pytest.raises(ValueError, match="tunable: the name must be an identifier"):
+            gx.tunable(0.1, name=bad)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rate: gx.sgd(rate, momentum=0.9, momentum_form="velocity", weight_decay=0.1),
+        lambda rate: gx.adamw(rate, weight_decay=0.1, weight_decay_mode="after"),
+    ],
+)
+def test_a_rate_that_two_stages_need_is_one_tunable(make):
+    params, grads = tree(1), gradients(4)
+    tx = make(gx.tunable(0.5))
+    state = gx.set_hyperparams(tx.init(params), learning_rate=0.01)
+    updates, state = tx.update(grads[0], state, params)
+    assert_close(updates, make(0.01).update(grads[0], make(0.01).init(params), params)[0], rtol=1e-5)

@@ -168,6 +168,7 @@ BAD = [
     ("Rprop", {"etas": (0.0, 1.2)}, "etas"),
     ("NAdam", {"momentum_decay": -0.2}, "momentum_decay"),
 ]
+PAIRS = [("Adam", "betas"), ("RAdam", "betas"), ("Rprop", "etas"), ("Rprop", "step_sizes")]
 every_bad = pytest.mark.parametrize(("name", "arguments", "named"), BAD, ids=[f"{n}({a})" for n, a, _ in BAD])
 
 
@@ -175,6 +176,13 @@ every_bad = pytest.mark.parametrize(("name", "arguments", "named"), BAD, ids=[f"
 def test_names_the_argument_that_is_out_of_range(name, arguments, named):
     with pytest.raises(ValueError, match=rf"\b{name}\b.*\b{named}\b"):
         getattr(gt, name)(**arguments)
+
+
+@pytest.mark.parametrize(("name", "argument"), PAIRS)
+def test_a_pair_is_a_pair(name, argument):
+    for bad in ((0.5,), (0.5, 0.6, 0.7), ()):
+        with pytest.raises(ValueError, match=rf"{name}: {argument} must be a pair of numbers"):
+            getattr(gt, name)(**{argument: bad})
 
 
 @live

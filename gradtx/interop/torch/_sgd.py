@@ -3,7 +3,7 @@
 from typing import Any
 
 from gradtx.core import Hyper, Transformation
-from gradtx.interop._arguments import FRACTION, check
+from gradtx.interop._arguments import FRACTION, NON_NEGATIVE, check
 from gradtx.interop.torch._common import adaptive, constructor, optimizer
 from gradtx.techniques import adadelta, adagrad, asgd, rmsprop, rprop, sgd
 
@@ -145,6 +145,8 @@ def Rprop(
 
     They stay within step_sizes. See `gradtx.rprop`.
     """
+    check("Rprop: etas", NON_NEGATIVE, etas)
+    check("Rprop: step_sizes", NON_NEGATIVE, step_sizes)
     if not 0 < etas[0] < 1 < etas[1]:
         raise ValueError(f"Rprop: etas must be in (0, 1) and (1, inf), got {etas}")
     return optimizer("Rprop", params, maximize, rprop(lr, *etas, *step_sizes))
