@@ -55,9 +55,9 @@ def times(g: jax.Array, *factors: jax.Array) -> jax.Array:
 
 
 def _scaled_root(sum_abs_sq: Callable[[Any], jax.Array], dtype: Any) -> tuple[jax.Array, jax.Array]:
-    """(s·√Σ|g|², s), given Σ|s·g|² as a function of s, or of None for 1; the root may be an array of many."""
+    """(s·√Σ|g|², s), given Σ|s·g|² as a function of s; the root may be an array of many."""
     limits, one = jnp.finfo(dtype), jnp.ones((), dtype)
-    total = sum_abs_sq(None)
+    total = sum_abs_sq(one)  # the same trace as the second pass, in which the compiler drops the factor
     too_small, too_large = total < limits.tiny / limits.eps**2, ~(total < limits.max)
     power = 2.0 ** (limits.maxexp * 5 // 8)  # 2^80 in float32: a power of two loses no digits
 
@@ -77,15 +77,14 @@ def _root(x: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames="dtype")  # all arrays of one shape share a trace
-def _sum_abs_sq(arrays: list[jax.Array], scale: jax.Array | None, dtype: Any) -> jax.Array:
+def _sum_abs_sq(arrays: list[jax.Array], scale: jax.Array, dtype: Any) -> jax.Array:
     widened = [jnp.asarray(x, np.promote_types(x.dtype, dtype)) for x in arrays]  # one scale must do for all
     return functools.reduce(jax.lax.add, [_leaf_sum_abs_sq(x, scale) for x in widened])
 
 
 @functools.partial(jax.jit, static_argnames="axes")
-def _leaf_sum_abs_sq(x: jax.Array, scale: jax.Array | None, axes: tuple[int, ...] | None = None) -> jax.Array:
-    if scale is not None:
-        x = _scaled(x, jnp.asarray(scale, jnp.finfo(x.dtype).dtype))
+def _leaf_sum_abs_sq(x: jax.Array, scale: jax.Array, axes: tuple[int, ...] | None = None) -> jax.Array:
+    x = _scaled(x, jnp.asarray(scale, jnp.finfo(x.dtype).dtype))
     return jnp.sum(abs_sq(x), axes, keepdims=axes is not None)
 
 

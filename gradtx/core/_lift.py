@@ -177,12 +177,13 @@ class _Step:
             "key": key if finish == "stochastic" else None,
         }
         slots = [slot for r in rules for slot in r.slots.values()]
+        with_mask, unmasked = any(r.mask is not None for r in rules), (False,) * len(rules)
         functions: dict[Any, Any] = {}  # hashing the rules once a dtype and a mask, not once a leaf
         new = [{name: list(slot.leaves) for name, slot in r.slots.items()} for r in rules]
         for i in self.active:
             p = self.params.leaves[i] if self.params is not None else None
             out = dtype_of(self.flat.leaves[i] if finish == "update" else p) if finish else None
-            masked = tuple(r.mask is not None and not r.mask[i] for r in rules)
+            masked = tuple(r.mask is not None and not r.mask[i] for r in rules) if with_mask else unmasked
             kind = self.dtype(i, slots), out, masked
             if kind not in functions:
                 variants = [r.for_leaf(off) for r, off in zip(rules, masked, strict=True)]

@@ -39,7 +39,7 @@ class ScaleByAdadelta(Rule):
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         nu = ema(slot.nu, abs_sq(g), self.decay)
-        u = quotient(jnp.sqrt(slot.delta + self.eps), jnp.sqrt(nu + self.eps)) * g
+        u = quotient(jnp.sqrt(slot.delta + self.eps), jnp.sqrt(nu + self.eps), self.eps) * g
         return u, {"nu": nu, "delta": ema(slot.delta, abs_sq(u), self.decay)}
 
 

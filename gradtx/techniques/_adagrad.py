@@ -43,7 +43,7 @@ class ScaleByRss(Rule):
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         nu = slot.nu + abs_sq(g)
         root = jnp.sqrt(nu + self.eps) if self.eps_inside_sqrt else jnp.sqrt(nu) + self.eps
-        return quotient(g, root), {"nu": nu}
+        return quotient(g, root, self.eps), {"nu": nu}
 
 
 scale_by_rss = as_transformation(ScaleByRss)

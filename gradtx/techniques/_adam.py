@@ -59,8 +59,8 @@ class ScaleByAdam(Rule):
 
     def prepare(self, at: Any) -> dict[str, jax.Array]:
         debias2 = debias(self.b2, at.count)
-        eps = self.eps * jnp.sqrt(debias2) if self.eps_hat else self.eps
-        return {"debias1": debias(self.b1, at.count), "debias2": debias2, "eps": jnp.asarray(eps, debias2.dtype)}
+        eps = {"eps": self.eps * jnp.sqrt(debias2)} if self.eps_hat else {}
+        return {"debias1": debias(self.b1, at.count), "debias2": debias2} | eps
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         mu = ema(slot.mu, g, self.b1)
@@ -74,7 +74,7 @@ class ScaleByAdam(Rule):
             new["nu_max"] = jnp.maximum(slot.nu_max, nu)
             nu_hat = unbiased(new["nu_max"], abs_sq(g), at.measured["debias2"], at.count)
         eps = at.measured["eps"] if self.eps_hat else self.eps
-        return quotient(mu_hat, jnp.sqrt(nu_hat + self.eps_root) + eps), new
+        return quotient(mu_hat, jnp.sqrt(nu_hat + self.eps_root) + eps, self.eps), new
 
 
 scale_by_adam = as_transformation(ScaleByAdam)

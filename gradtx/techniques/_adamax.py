@@ -54,7 +54,7 @@ class ScaleByAdamax(Rule):
         )
         norm = nu if self.eps_inside_max else nu + self.eps
         mu_hat = unbiased(mu, g, at.measured["debias"], at.count)
-        return quotient(mu_hat, norm), {"mu": mu, "nu": nu}
+        return quotient(mu_hat, norm, self.eps), {"mu": mu, "nu": nu}
 
 
 scale_by_adamax = as_transformation(ScaleByAdamax)

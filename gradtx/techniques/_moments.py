@@ -31,8 +31,10 @@ def unbiased(m: jax.Array, value: jax.Array, debias: jax.Array, count: jax.Array
     return jnp.where(count == 1, value, m * debias)
 
 
-def quotient(a: jax.Array, b: jax.Array) -> jax.Array:
-    """A / b, and 0 where b is 0; where b is NaN, so is the quotient."""
+def quotient(a: jax.Array, b: jax.Array, eps: Any) -> jax.Array:
+    """The quotient a / b, and 0 where b ≥ ε is 0; where b is NaN, so is the quotient."""
+    if isinstance(eps, float) and eps > jnp.finfo(b.dtype).tiny:
+        return a / b
     return jnp.where(b == 0, jnp.zeros_like(a), a / b)
 
 

@@ -64,7 +64,7 @@ class ScaleByNadam(Rule):
         nu = ema(slot.nu, abs_sq(g), self.b2)
         nu_hat = unbiased(nu, abs_sq(g), at.measured["debias"], at.count)
         ahead = at.measured["g"] * g + at.measured["mu"] * mu
-        return quotient(ahead, jnp.sqrt(nu_hat) + self.eps), {"mu": mu, "nu": nu}
+        return quotient(ahead, jnp.sqrt(nu_hat) + self.eps, self.eps), {"mu": mu, "nu": nu}
 
     def _beta(self, t: jax.Array) -> Any:
         psi: Any = self.momentum_decay

@@ -68,7 +68,7 @@ class ScaleByRadam(Rule):
         nu = ema(slot.nu, abs_sq(g), self.b2)
         mu_hat = unbiased(mu, g, at.measured["debias1"], at.count)
         root = jnp.sqrt(nu * at.measured["debias2"]) + at.measured["eps"]
-        rectified = quotient(at.measured["rectification"] * mu_hat, root)
+        rectified = quotient(at.measured["rectification"] * mu_hat, root, self.eps)
         return jnp.where(at.measured["certain"], rectified, mu_hat), {"mu": mu, "nu": nu}
 
 

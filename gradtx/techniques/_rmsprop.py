@@ -70,7 +70,7 @@ class ScaleByRms(Rule):
             new = {"nu": ema(slot.nu, abs_sq(g), self.decay)}
         nu = new["nu"] * at.measured["debias"] if self.bias_correction else new["nu"]
         root = jnp.sqrt(nu + self.eps) if self.eps_inside_sqrt else jnp.sqrt(nu) + self.eps
-        return quotient(g, root), new
+        return quotient(g, root, self.eps), new
 
 
 scale_by_rms = as_transformation(ScaleByRms)
