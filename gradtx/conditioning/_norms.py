@@ -22,12 +22,15 @@ def scaled_global_norm(arrays: Sequence[jax.Array]) -> tuple[jax.Array, jax.Arra
     if not arrays:
         return jnp.zeros(()), jnp.ones(())
     dtype = max((jnp.finfo(x.dtype).dtype for x in arrays), key=lambda d: d.itemsize)
-    return _scaled_root(lambda scale: _sum_abs_sq(list(arrays), scale, dtype), dtype)
+    # The same trace as the second pass: the compiler drops the factor.
+    total = _sum_abs_sq(list(arrays), jnp.ones((), dtype), dtype)
+    return _scaled_root(total, lambda scale: _sum_abs_sq(list(arrays), scale, dtype))
 
 
 def scaled_norm(x: jax.Array, axes: tuple[int, ...] | None = None) -> tuple[jax.Array, jax.Array]:
     """(s·‖x‖, s), where the norm is taken over `axes`, which stay with length 1; None takes all, and keeps none."""
-    return _scaled_root(lambda scale: _leaf_sum_abs_sq(x, scale, axes), jnp.finfo(x.dtype).dtype)
+    total = jnp.sum(abs_sq(x), axes, keepdims=axes is not None)
+    return _scaled_root(total, lambda scale: _leaf_sum_abs_sq(x, scale, axes))
 
 
 def clip_to(g: jax.Array, norm: tuple[jax.Array, jax.Array], bound: Any, eps: Any = 0.0) -> jax.Array:
@@ -54,10 +57,9 @@ def times(g: jax.Array, *factors: jax.Array) -> jax.Array:
     return functools.reduce(lambda x, factor: x * factor, factors, g)
 
 
-def _scaled_root(sum_abs_sq: Callable[[Any], jax.Array], dtype: Any) -> tuple[jax.Array, jax.Array]:
-    """(s·√Σ|g|², s), given Σ|s·g|² as a function of s; the root may be an array of many."""
-    limits, one = jnp.finfo(dtype), jnp.ones((), dtype)
-    total = sum_abs_sq(one)  # the same trace as the second pass, in which the compiler drops the factor
+def _scaled_root(total: jax.Array, sum_abs_sq: Callable[[Any], jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """(s·√Σ|g|², s), given Σ|g|² and Σ|s·g|² as a function of s; the root may be an array of many."""
+    limits, one = jnp.finfo(total.dtype), jnp.ones((), total.dtype)
     too_small, too_large = total < limits.tiny / limits.eps**2, ~(total < limits.max)
     power = 2.0 ** (limits.maxexp * 5 // 8)  # 2^80 in float32: a power of two loses no digits
 
