@@ -14,11 +14,11 @@ import numpy as np
 
 from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
-from gradtx.core._record import Tunable, hyperparameters, same
+from gradtx.core._record import Tunable, hyperparameters
 from gradtx.core._rounding import ROUNDINGS
 from gradtx.core._rule import Role, Rule, Scope, TreeStage
 from gradtx.core._select import select
-from gradtx.core._slots import init_slot, widened
+from gradtx.core._slots import init_slot, init_tunables, widened
 from gradtx.core._state import State
 from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
 
@@ -42,22 +42,13 @@ class Lift:
 
     def state(self, flat: Flat) -> State:
         """The state before the first step, for parameters that need not be the ones that masks speak of."""
-        hyperparams, states, shared = {}, {}, {}
+        states = {}
         for name, stage in self.stages.items():
             if isinstance(stage, TreeStage):
                 states[name] = stage.init(widened(flat))
-                continue
-            for field in hyperparameters(type(stage)):
-                if isinstance(value := getattr(stage, field), Tunable):
-                    key = value.key(name, field)
-                    if not same(shared.setdefault(key, value), value):
-                        raise ValueError(
-                            f"{name}: {field} is {value}, but {shared[key]} has that name before; rename one"
-                        )
-                    hyperparams[key] = jnp.asarray(value.value, jnp.float32)
-            if slots := stage.active_slots():
+            elif slots := stage.active_slots():
                 states[name] = {slot: init_slot(name, stage, spec, flat) for slot, spec in slots.items()}
-        return State(jnp.zeros((), jnp.int32), hyperparams, states)
+        return State(jnp.zeros((), jnp.int32), init_tunables(self.stages), states)
 
     def update(self, updates: Any, state: State, params: Any = None, **extra_args: Any) -> tuple[Any, State]:
         """(updates in the gradients' dtypes, state)."""

@@ -1,5 +1,6 @@
-"""What slots hold before the first step."""
+"""What slots and tunable hyperparameters are before the first step."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -7,9 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core._record import Tunable
+from gradtx.core._record import Tunable, hyperparameters, same
 from gradtx.core._rule import Role, Rule, Slot
 from gradtx.core._trees import Flat, dtype_of, is_complex, is_trainable, wide
+
+
+def init_tunables(stages: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """The tunable hyperparameters of all stages; those of one name are one."""
+    found: dict[str, Tunable] = {}
+    for name, stage in stages.items():
+        for field in hyperparameters(type(stage)):
+            if isinstance(value := getattr(stage, field), Tunable):
+                first = found.setdefault(value.key(name, field), value)
+                if not same(first, value):
+                    raise ValueError(f"{name}: {field} is {value}, but {first} has that name before; rename one")
+    return {key: jnp.asarray(value.value, jnp.float32) for key, value in found.items()}
 
 
 def init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
