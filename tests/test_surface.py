@@ -90,6 +90,8 @@ VOCABULARY = {
     "staircase",
     "alpha",
     "exponent",
+    "power",
+    "cycle",
 }
 IMPORTS = {
     "core": set(),
