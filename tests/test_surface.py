@@ -92,6 +92,15 @@ VOCABULARY = {
     "exponent",
     "power",
     "cycle",
+    "values",
+    "boundaries",
+    "boundary",
+    "kind",
+    "schedules",
+    "steps",
+    "min_value",
+    "steps_per_epoch",
+    "stable_steps",
 }
 IMPORTS = {
     "core": set(),

@@ -31,7 +31,7 @@ class cosine_decay(Schedule):
     exponent: Positive = 1.0
 
     def __call__(self, step: Any) -> jax.Array:
-        wave, _ = _half_cosine(step, 0, self.decay_steps, self.exponent)
+        wave, _ = half_cosine(step, 0, self.decay_steps, self.exponent)
         return self.init_value * ((1 - self.alpha) * wave + self.alpha)
 
 
@@ -76,11 +76,11 @@ class warmup_cosine(Schedule):
         done, left = progress(step, 0, self.warmup_steps)
         warm = self.init_value * left + self.peak_value * done
         length = self.decay_steps - self.warmup_steps
-        wave, rest = _half_cosine(step, self.warmup_steps, length, self.exponent)
+        wave, rest = half_cosine(step, self.warmup_steps, length, self.exponent)
         return jnp.where(left > 0, warm, self.peak_value * wave + self.end_value * rest)
 
 
-def _half_cosine(step: Any, begin: Any, length: Any, exponent: Any) -> tuple[jax.Array, jax.Array]:
+def half_cosine(step: Any, begin: Any, length: Any, exponent: Any) -> tuple[jax.Array, jax.Array]:
     """(w, 1 - w), w = ((1 + cos(π·done)) / 2)ᵖ, from squared sines, which do not cancel at either end."""
     wave, rest = (jnp.square(jnp.sin(jnp.pi / 2 * part)) for part in reversed(progress(step, begin, length)))
     if isinstance(exponent, float | int) and exponent == 1:
