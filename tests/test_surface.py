@@ -101,6 +101,10 @@ VOCABULARY = {
     "min_value",
     "steps_per_epoch",
     "stable_steps",
+    "periodic",
+    "first_steps",
+    "t_mul",
+    "m_mul",
 }
 IMPORTS = {
     "core": set(),

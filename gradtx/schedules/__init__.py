@@ -16,6 +16,7 @@ from gradtx.schedules._pieces import piecewise_interpolate as piecewise_interpol
 from gradtx.schedules._powers import inverse_sqrt as inverse_sqrt
 from gradtx.schedules._powers import polynomial as polynomial
 from gradtx.schedules._powers import power_decay as power_decay
+from gradtx.schedules._restarts import cosine_restarts as cosine_restarts
 from gradtx.schedules._schedule import Schedule as Schedule
 from gradtx.schedules._warmup import warmup as warmup
 from gradtx.schedules._warmup import warmup_stable_decay as warmup_stable_decay

@@ -1,24 +1,31 @@
-"""Cosines: half a wave down, waves without end, and restarts."""
+"""Cosines: half a wave down, and waves without end."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, progress, raised
+from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, progress, raised, since
 
 
 class cosine_decay(Schedule):
-    """η(t) = η₀·((1 - α)·((1 + cos(π·min(t, T) / T)) / 2)ᵖ + α).
+    """η(t) = η₁ + (η₀ - η₁)·((1 + cos(π·min(t, T) / T)) / 2)ᵖ, where η₁ is α·η₀ or given.
+
+    With `periodic` t itself stands in place of min(t, T): η rises again from T to 2·T, and so on.
 
     Args:
         init_value: η₀.
         decay_steps: T > 0.
         alpha: α, the final value as a fraction of η₀.
         exponent: p > 0.
+        end_value: η₁, instead of α.
+        periodic: Rise again after T steps.
+
+    Raises:
+        ValueError: both `alpha` and `end_value` are given.
 
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983. The same as `optax.cosine_decay_schedule` and Keras's
-    `CosineDecay`. PyTorch's `CosineAnnealingLR` rises again after T, and its minimum is absolute.
+    `CosineDecay`; with `end_value` and `periodic` as PyTorch's `CosineAnnealingLR`.
 
     >>> import gradtx as gx
     >>> gx.schedules.cosine_decay(1.0, 100)(50)
@@ -29,10 +36,21 @@ class cosine_decay(Schedule):
     decay_steps: Positive
     alpha: Number = 0.0
     exponent: Positive = 1.0
+    end_value: Number | None = None
+    periodic: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_minimum(self)
 
     def __call__(self, step: Any) -> jax.Array:
-        wave, _ = half_cosine(step, 0, self.decay_steps, self.exponent)
-        return self.init_value * ((1 - self.alpha) * wave + self.alpha)
+        if self.periodic:
+            wave = wave_of(*_there_and_back(step, self.decay_steps), self.exponent)
+        else:
+            wave = half_cosine(step, 0, self.decay_steps, self.exponent)
+        if self.end_value is None:
+            return self.init_value * ((1 - self.alpha) * wave[0] + self.alpha)
+        return self.init_value * wave[0] + self.end_value * wave[1]
 
 
 class warmup_cosine(Schedule):
@@ -82,8 +100,31 @@ class warmup_cosine(Schedule):
 
 def half_cosine(step: Any, begin: Any, length: Any, exponent: Any) -> tuple[jax.Array, jax.Array]:
     """(w, 1 - w), w = ((1 + cos(π·done)) / 2)ᵖ, from squared sines, which do not cancel at either end."""
-    wave, rest = (jnp.square(jnp.sin(jnp.pi / 2 * part)) for part in reversed(progress(step, begin, length)))
+    return wave_of(*progress(step, begin, length), exponent)
+
+
+def wave_of(done: jax.Array, left: jax.Array, exponent: Any) -> tuple[jax.Array, jax.Array]:
+    wave, rest = (jnp.square(jnp.sin(jnp.pi / 2 * part)) for part in (left, done))
     if isinstance(exponent, float | int) and exponent == 1:
         return wave, rest
     wave = raised(wave, exponent)
     return wave, 1 - wave
+
+
+def _there_and_back(step: Any, length: Any) -> tuple[jax.Array, jax.Array]:
+    """`progress` that turns around at every multiple of `length`."""
+    steps, length = since(step, 0), jnp.asarray(length)
+    if not jnp.issubdtype(length.dtype, jnp.integer):
+        steps = as_float(steps)
+    length = jnp.asarray(length, steps.dtype)
+    turns = steps // length
+    there = as_float(steps - turns * length) / as_float(length)
+    back = as_float(length - (steps - turns * length)) / as_float(length)
+    odd = turns % 2 == 1
+    return jnp.where(odd, back, there), jnp.where(odd, there, back)
+
+
+def one_minimum(schedule: Any) -> None:
+    alpha = schedule.alpha
+    if schedule.end_value is not None and (isinstance(alpha, jax.Array) or alpha != 0):
+        raise ValueError(f"{schedule.label}: alpha must be 0 where end_value is given, got {alpha}")
