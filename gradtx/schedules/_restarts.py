@@ -1,0 +1,126 @@
+"""Cosine decay that starts anew, period after period."""
+
+import decimal
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from gradtx.core import Interval
+from gradtx.schedules._cosine import one_minimum, wave_of
+from gradtx.schedules._schedule import Number, Positive, Schedule, as_float, power, since
+
+_END, _MOST = 2**31 - 1, 2**17
+
+
+class cosine_restarts(Schedule):
+    """η(t) = η₁ + (η₀ - η₁)·mᵏ·(1 + cos(π·(t - Sₖ) / (T·rᵏ))) / 2, where η₁ is α·η₀ or given.
+
+    Sₖ = T·(1 + r + … + rᵏ⁻¹) is the last restart at or before t. It is found in decimals, as T and r are written: with
+    T = 10 and r = 1.1 the second restart is at step 21.
+
+    Args:
+        init_value: η₀.
+        first_steps: T ≥ 1, the length of the first period.
+        t_mul: r ≥ 1, the factor from the length of one period to the next.
+        m_mul: m > 0, the factor from the height of one period to the next.
+        alpha: α, the minimum as a fraction of η₀.
+        end_value: η₁, instead of α.
+
+    Raises:
+        ValueError: both `alpha` and `end_value` are given, or r is so near to 1 that there are more than 2¹⁷ restarts
+            in 2³¹ steps.
+
+    Source: Loshchilov & Hutter 2017, arXiv:1608.03983. The same as Keras's `CosineDecayRestarts`, whose r is 2 by
+    default; with `end_value` and m = 1 as PyTorch's `CosineAnnealingWarmRestarts`.
+
+    >>> import gradtx as gx
+    >>> gx.schedules.cosine_restarts(1.0, 10, t_mul=2.0, m_mul=0.5)(jnp.asarray([0, 10, 30, 70]))
+    Array([1.   , 0.5  , 0.25 , 0.125], dtype=float32)
+    """
+
+    init_value: Number
+    first_steps: Annotated[Any, Interval(1, hyper=False)]
+    t_mul: Annotated[Any, Interval(1, hyper=False)] = 1.0
+    m_mul: Positive = 1.0
+    alpha: Number = 0.0
+    end_value: Number | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_minimum(self)
+        for name in ("first_steps", "t_mul"):
+            value = getattr(self, name)
+            if isinstance(value, Tracer):
+                raise TypeError(f"{self.label}: {name} must be a concrete number, got {value}")
+            if isinstance(value, jax.Array):
+                object.__setattr__(self, name, value.item())
+        self._periods()
+
+    def _periods(self) -> "_Periods":
+        table = _table(repr(self.first_steps), repr(self.t_mul))
+        if table is None:
+            raise ValueError(f"{self.label}: t_mul must be 1 or in [1.0002, inf), got {self.t_mul}")
+        return table
+
+    def __call__(self, step: Any) -> jax.Array:
+        steps = since(step, 0)
+        number, done, left = _place(steps, self.first_steps, self.t_mul, self._periods())
+        wave, rest = wave_of(done, left, 1)
+        if not (isinstance(self.m_mul, float | int) and self.m_mul == 1):
+            wave = wave * power(self.m_mul, number)
+            rest = 1 - wave
+        end = self.init_value * self.alpha if self.end_value is None else self.end_value
+        return self.init_value * wave + end * rest
+
+
+class _Periods(NamedTuple):
+    """For each period: its start, the first whole step, what lies between, the whole steps to its end, the rest."""
+
+    start: np.ndarray
+    first: np.ndarray
+    head: np.ndarray
+    span: np.ndarray
+    tail: np.ndarray
+    length: np.ndarray
+
+
+@lru_cache(maxsize=64)
+def _table(first_steps: str, t_mul: str) -> _Periods | None:
+    """The periods that begin by step 2³¹; of equal and whole ones the first alone. None where there are too many."""
+    rows = []
+    with decimal.localcontext(decimal.Context(prec=60)):
+        begin, length, factor = decimal.Decimal(0), decimal.Decimal(first_steps), decimal.Decimal(t_mul)
+        while begin <= _END:
+            if factor == 1 and len(rows) == 1:
+                break
+            if len(rows) == _MOST:
+                return None
+            end = begin + length
+            first = int(begin.to_integral_value(decimal.ROUND_CEILING))
+            span = min(int(end.to_integral_value(decimal.ROUND_FLOOR)) - first, _END)
+            rows.append((begin, first, first - begin, span, end - first - span, length))
+            begin, length = end, length * factor
+        kinds = (np.float64, np.int64, np.float64, np.int64, np.float64, np.float64)
+        columns = zip(*rows, strict=True)
+        return _Periods(*(np.array([kind(x) for x in c], kind) for c, kind in zip(columns, kinds, strict=True)))
+
+
+def _place(steps: jax.Array, first: Any, factor: Any, periods: _Periods) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The number of the period that `steps` falls in, and how much of it is done and left."""
+    whole = jnp.issubdtype(steps.dtype, jnp.integer)
+    if factor == 1:
+        steps = steps if whole and isinstance(first, int) else as_float(steps)
+        length = jnp.asarray(first, steps.dtype)
+        number = steps // length
+        passed = steps - number * length
+        return number, as_float(passed) / as_float(length), as_float(length - passed) / as_float(length)
+    marks = jnp.asarray(periods.first if whole else periods.start, steps.dtype)
+    number = jnp.searchsorted(marks, steps, side="right") - 1
+    passed = steps - jnp.asarray(periods.first, steps.dtype)[number]
+    rest = jnp.asarray(periods.span, steps.dtype)[number] - passed
+    head, tail, length = (as_float(x)[number] for x in (periods.head, periods.tail, periods.length))
+    return number, (as_float(passed) + head) / length, jnp.maximum(as_float(rest) + tail, 0.0) / length

@@ -1,0 +1,40 @@
+"""What the tests of schedules share."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+
+END = 2**31 - 1
+values = st.floats(1e-6, 10)
+lengths = st.integers(1, 10_000_000)
+begins = st.integers(0, 1_000_000)
+
+
+def marks(*steps):
+    """Steps around those given, and many over the whole range, up to the last that an int32 holds."""
+    near = {int(s) + d for s in steps for d in (-1, 0, 1)}
+    far = {int(x) for x in np.linspace(0, max(steps) * 1.2, 100)}
+    return np.array(sorted(s for s in near | far if 0 <= s <= END), np.int64)
+
+
+def check(schedule, expected, steps, rtol=1e-6, atol=1e-37):
+    """Under jit, for an array of steps and for one of them."""
+    found = jax.jit(schedule)(jnp.asarray(steps, jnp.int32))
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(np.asarray(found, np.float64), expected, rtol=rtol, atol=atol)
+    middle = len(steps) // 2
+    np.testing.assert_allclose(schedule(int(steps[middle])), expected[middle], rtol=rtol, atol=atol)
+
+
+def torch_values(make, count, key="lr", rate=1.0):
+    """What a scheduler of PyTorch's has its optimizer use at each step."""
+    import torch
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], rate, momentum=0.9)
+    scheduler, found = make(optimizer), []
+    for _ in range(count):
+        found.append(optimizer.param_groups[0][key])
+        optimizer.step()
+        scheduler.step()
+    return np.array(found)
