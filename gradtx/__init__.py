@@ -62,4 +62,7 @@ from gradtx.techniques import scale_by_schedule as scale_by_schedule
 from gradtx.techniques import sgd as sgd
 from gradtx.techniques import trace as trace
 
+# Transformations made of others
+from gradtx.wrappers import switch as switch
+
 __version__ = _version("gradtx")

@@ -339,6 +339,13 @@ def _optax_adadelta(learning_rate, decay=0.9, eps=1e-6):
     return optax.adadelta(learning_rate, rho=decay, eps=eps)
 
 
+def switch(g, p, t, s, first, second, at):
+    """From heavy ball to Adam, each with its own steps and state."""
+    if t <= at:
+        return sgd(g, p, t, s.setdefault("first", {}), learning_rate=0.001, momentum=0.8)
+    return adam(g, p, t - at, s.setdefault("second", {}), learning_rate=0.02)
+
+
 CASES = [
     Case(
         gx.scale_by_learning_rate,
@@ -599,4 +606,13 @@ CASES = [
     Case(gx.add_decayed_weights, {"weight_decay": 0.1, "cautious": True}, add_decayed_weights, None, "weight_decay"),
     Case(gx.decay_weights, {"weight_decay": 0.1, "learning_rate": 0.3}, decay_weights, None, "learning_rate"),
     Case(gx.decay_weights, {"weight_decay": 0.1, "after": True, "cautious": True}, decay_weights, None, "weight_decay"),
+    Case(
+        gx.switch,
+        {"first": gx.sgd(0.001, momentum=0.8), "second": gx.adam(0.02), "at": 8},
+        switch,
+        None,
+        None,
+        optimizer=True,
+        stored=1,
+    ),
 ]

@@ -8,10 +8,10 @@ from gradtx.core._hyperparams import set_hyperparams as set_hyperparams
 from gradtx.core._numerics import abs_sq as abs_sq
 from gradtx.core._numerics import times_plus as times_plus
 from gradtx.core._record import Interval as Interval
+from gradtx.core._record import Name as Name
 from gradtx.core._record import Record as Record
-from gradtx.core._record import Tunable as Tunable
+from gradtx.core._record import Stateful as Stateful
 from gradtx.core._record import hyperparameters as hyperparameters
-from gradtx.core._record import tunable as tunable
 from gradtx.core._rule import At as At
 from gradtx.core._rule import Bound as Bound
 from gradtx.core._rule import Decay as Decay
@@ -31,9 +31,13 @@ from gradtx.core._select import Mask as Mask
 from gradtx.core._select import Selector as Selector
 from gradtx.core._select import matrices_only as matrices_only
 from gradtx.core._state import State as State
+from gradtx.core._transformation import Part as Part
 from gradtx.core._transformation import Stage as Stage
 from gradtx.core._transformation import Transformation as Transformation
+from gradtx.core._transformation import accepted as accepted
 from gradtx.core._transformation import as_transformation as as_transformation
 from gradtx.core._transformation import by_parts as by_parts
 from gradtx.core._transformation import chain as chain
 from gradtx.core._transformation import named as named
+from gradtx.core._tunable import Tunable as Tunable
+from gradtx.core._tunable import tunable as tunable

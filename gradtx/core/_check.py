@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gradtx.core._record import Stateful, is_real_scalar
 from gradtx.core._rule import TreeStage
 from gradtx.core._state import State
 from gradtx.core._trees import Flat, dtype_of, is_complex, is_trainable
@@ -27,22 +28,31 @@ def check_params(params: Flat) -> None:
     )
 
 
-def check_call(stages: Mapping[str, Any], state: Any, params: Any, extra: Mapping[str, Any]) -> None:
-    """The state is one of ours, and everything that some stage needs was given under its right name."""
+def check_call(
+    stages: Mapping[str, Any], kept: Mapping[str, Stateful], state: Any, params: Any, extra: Mapping[str, Any]
+) -> None:
+    """The state is one of ours, and all that stages and hyperparameters need was given under its right name."""
     if not isinstance(state, State):
         raise TypeError(f"update: the state must be the one that init returned, got {type(state).__name__}")
     needs: dict[str, str] = {}
     for name, stage in stages.items():
         needs = dict.fromkeys(sorted(stage.needs - {"key"}), name) | needs
+    follower = next((name for name, value in kept.items() if value.follows_metric), None)
+    named = needs if follower is None else {"value": follower} | needs
     for given in extra:
-        near = difflib.get_close_matches(given, needs, n=1, cutoff=0.7)
-        if near and given not in needs and not any(given in _accepts(stage) for stage in stages.values()):
-            raise TypeError(f"update: no stage takes {given}=; {needs[near[0]]} needs {near[0]}=. Did you mean that?")
+        near = difflib.get_close_matches(given, named, n=1, cutoff=0.7)
+        if near and given not in named and not any(given in _accepts(stage) for stage in stages.values()):
+            raise TypeError(f"update: no stage takes {given}=; {named[near[0]]} needs {near[0]}=. Did you mean that?")
     for need, name in needs.items():
         if need == "param" and params is None:
             raise ValueError(f"{name} needs the parameters: call update(grads, state, params)")
         if need != "param" and extra.get(need) is None:
             raise TypeError(f"{name} needs the argument {need}: call update(grads, state, params, {need}=...)")
+    metric = extra.get("value")
+    if follower is not None and "value" not in extra:
+        raise TypeError(f"{follower} follows a metric: call update(..., value=metric), or value=None at a step without")
+    if follower is not None and metric is not None and not is_real_scalar(metric):
+        raise TypeError(f"{follower} follows a metric: value must be a real scalar, got {_summary(metric)}")
 
 
 def from_state(state: State, part: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Reading hyperparameters, and changing the tunable ones in mid-run."""
+"""Reading hyperparameters, and changing in mid-run those that are kept in the state."""
 
 import difflib
 from collections.abc import Callable
@@ -7,15 +7,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.tree_util import keystr
 
 from gradtx.core._check import from_state
-from gradtx.core._record import Tunable, hyperparameters
+from gradtx.core._record import hyperparameters
+from gradtx.core._rule import TreeStage
+from gradtx.core._slots import varying
 from gradtx.core._state import State
 from gradtx.core._transformation import Transformation
 
 
 def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
-    """What every hyperparameter is at the next step, by "stage.field": number, schedule's value or tunable's.
+    """What every hyperparameter is at the next step, by "stage.field": a number, or the value of what stands for it.
+
+    Those of stages that hold transformations are named "stage.part.stage.field". What follows a metric shows what it is
+    before the metric of the next step.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.sgd(gx.tunable(0.1), momentum=0.9)
@@ -26,25 +32,24 @@ def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
         raise TypeError(f"hyperparams: only gradtx's own transformations tell their hyperparameters, got {tx!r}")
     values = {}
     for name, stage in tx.stages.items():
-        for field in hyperparameters(type(stage)):
-            value = getattr(stage, field)
-            if isinstance(value, Tunable):
-                value = from_state(state, "hyperparams", value.key(name, field))
-            elif callable(value):
-                value = value(state.step)
-            if value is not None:
-                values[f"{name}.{field}"] = value
+        found = {field: getattr(stage, field) for field in hyperparameters(type(stage))} | varying(name, stage, state)
+        values |= {f"{name}.{field}": value for field, value in found.items() if value is not None}
+        parts = stage.parts() if isinstance(stage, TreeStage) else {}
+        for part, inner in parts.items():
+            found = hyperparams(inner, from_state(state, "stages", name)[part])
+            values |= {f"{name}.{part}.{key}": value for key, value in found.items()}
     return values
 
 
 def set_hyperparams(state: Any, **values: Any) -> Any:
-    """`state` with other values of its tunable hyperparameters, by name or by "stage.field".
+    """`state` with other values of the hyperparameters that are kept in it, by name or by "stage.field".
 
-    Works on the state of a chain and on any tree that holds one, such as the state of `optax.chain`. A new value has
-    the shape of the old one, so nothing is compiled again.
+    These are the tunable ones, and what those that follow a metric keep, as in "learning_rate.scale". A name may lack
+    its beginning, as far as it stays unique. Works on the state of a chain and on any tree that holds one, such as the
+    state of `optax.chain`. A new value has the shape of the old one, so nothing is compiled again.
 
     Raises:
-        ValueError: a name that no tunable hyperparameter has, or several have; a value that is NaN.
+        ValueError: a name that nothing in the state has, or several have; a value that is NaN.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> state = gx.sgd(gx.tunable(0.1)).init(jnp.ones(2))
@@ -52,30 +57,34 @@ def set_hyperparams(state: Any, **values: Any) -> Any:
     {'scale_by_learning_rate.learning_rate': Array(0.01, dtype=float32)}
     """
     known: list[str] = []
-    _map_states(state, lambda s: known.extend(s.hyperparams) or s)
+    _map_kept(state, lambda name, old: known.append(name) or old)
     new = {}
     for name, value in values.items():
-        found = [full for full in known if name in (full, full.rpartition(".")[2])]
-        if len(found) != 1:
+        found = [full for full in known if f".{full}".endswith(f".{name}")]
+        exact = [full for full in found if full == name]
+        if len(exact or found) != 1:
             raise ValueError(_complaint(name, found, known))
-        new[found[0]] = value
-    return _map_states(
-        state,
-        lambda s: s._replace(
-            hyperparams={
-                full: _like(old, full, new[full]) if full in new else old for full, old in s.hyperparams.items()
-            }
-        ),
-    )
+        new[(exact or found)[0]] = value
+    return _map_kept(state, lambda name, old: _like(old, name, new[name]) if name in new else old)
 
 
-def _map_states(tree: Any, f: Callable[[State], State]) -> Any:
-    """`f` of every state in a tree, also of those within the stages of another."""
+def _map_kept(tree: Any, change: Callable[[str, Any], Any], prefix: str = "") -> Any:
+    """`change` of every array that the states in a tree keep of hyperparameters, also of states within stages."""
 
-    def visit(leaf: Any) -> Any:
-        return f(leaf._replace(stages=_map_states(leaf.stages, f))) if isinstance(leaf, State) else leaf
+    def visit(path: Any, leaf: Any) -> Any:
+        if not isinstance(leaf, State):
+            return leaf
+        where = "".join(f"{_word(key)}." for key in path)
+        kept = jax.tree.map_with_path(
+            lambda at, old: change(prefix + where + ".".join(map(_word, at)), old), leaf.hyperparams
+        )
+        return leaf._replace(hyperparams=kept, stages=_map_kept(leaf.stages, change, prefix + where))
 
-    return jax.tree.map(visit, tree, is_leaf=lambda x: isinstance(x, State))
+    return jax.tree.map_with_path(visit, tree, is_leaf=lambda x: isinstance(x, State))
+
+
+def _word(key: Any) -> str:
+    return keystr((key,), simple=True)
 
 
 def _like(old: Any, name: str, value: Any) -> jax.Array:

@@ -14,11 +14,10 @@ import numpy as np
 
 from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
-from gradtx.core._record import Tunable, hyperparameters
 from gradtx.core._rounding import ROUNDINGS
 from gradtx.core._rule import Role, Rule, Scope, TreeStage
 from gradtx.core._select import select
-from gradtx.core._slots import init_slot, init_tunables, widened
+from gradtx.core._slots import init_slot, stateful, varying, widened
 from gradtx.core._state import State
 from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
 
@@ -31,6 +30,7 @@ class Lift:
     def __init__(self, stages: Mapping[str, Rule | TreeStage]):
         self.stages = stages
         self.segments = _segments(stages)
+        self.kept = stateful(stages)
 
     def init(self, params: Any) -> State:
         """The state before the first step; slots get the parameters' sharding."""
@@ -48,7 +48,8 @@ class Lift:
                 states[name] = stage.init(widened(flat))
             elif slots := stage.active_slots():
                 states[name] = {slot: init_slot(name, stage, spec, flat) for slot, spec in slots.items()}
-        return State(jnp.zeros((), jnp.int32), init_tunables(self.stages), states)
+        kept = {name: value.init() for name, value in self.kept.items()}
+        return State(jnp.zeros((), jnp.int32), kept, states)
 
     def update(self, updates: Any, state: State, params: Any = None, **extra_args: Any) -> tuple[Any, State]:
         """(updates in the gradients' dtypes, state)."""
@@ -64,7 +65,8 @@ class Lift:
         key: jax.Array | None = None,
     ) -> tuple[Any, State]:
         """One step: (updates, state), or (new parameters, state) where `finish` is a rounding."""
-        check_call(self.stages, state, params, extra)
+        check_call(self.stages, self.kept, state, params, extra)
+        state = self._observed(state, extra.get("value"))
         step = _Step(self.stages, grads, state, params, extra)
         rules = {name: _resolve(name, s, step) for name, s in self.stages.items() if isinstance(s, Rule)}
         for r in rules.values():
@@ -78,6 +80,15 @@ class Lift:
             segment = [step.measure(rules[name]) if rules[name].measures else rules[name] for name in names]
             stages |= step.apply(segment, finish if names is self.segments[-1] else None, key)
         return step.flat.unflatten(step.values), State(step.count, state.hyperparams, stages)
+
+    def _observed(self, state: State, metric: Any) -> State:
+        """The state after the hyperparameters that follow a metric have seen the one of this step, if there is one."""
+        followers = {} if metric is None else {n: kept for n, kept in self.kept.items() if kept.follows_metric}
+        if not followers:
+            return state
+        metric = jnp.asarray(metric, jnp.result_type(float))
+        seen = {n: f.observe(from_state(state, "hyperparams", n), metric, state.step) for n, f in followers.items()}
+        return state._replace(hyperparams=state.hyperparams | seen)
 
 
 class _Resolved(NamedTuple):
@@ -205,7 +216,8 @@ class _Step:
             tree[i] = jnp.asarray(self.values[i], self.dtype(i))
         params = None if self.params is None else widened(self.params)
         before = from_state(self.state, "stages", name)
-        updates, after = stage.update(self.flat.unflatten(tree), before, params, self.state.step, self.extra)
+        now = stage.replace(varying(name, stage, self.state))
+        updates, after = now.update(self.flat.unflatten(tree), before, params, self.state.step, self.extra)
         updated = flatten(updates)
         check_structure(name, updated, self.flat, "gradients", "updates")
         for i in self.active:
@@ -229,16 +241,12 @@ def _segments(stages: Mapping[str, Rule | TreeStage]) -> list[list[str]]:
 
 def _resolve(name: str, rule: Any, step: _Step) -> _Resolved:
     """`rule` with its schedules evaluated, its tunables read, its slots found and its mask resolved."""
-    hyper, state = {}, step.state
-    for field, value in vars(rule).items():
-        if isinstance(value, Tunable):
-            hyper[field] = from_state(state, "hyperparams", value.key(name, field))
-        elif callable(value) and field in hyperparameters(type(rule)):
-            hyper[field] = jnp.asarray(value(state.step))
-            if hyper[field].shape != ():
-                raise ValueError(f"{name}: the schedule of {field} must give a scalar, got shape {hyper[field].shape}")
-        elif isinstance(value, jax.Array):
-            hyper[field] = value
+    state = step.state
+    hyper = {field: jnp.asarray(value) for field, value in varying(name, rule, state).items()}
+    for field, value in hyper.items():
+        if value.shape != ():
+            raise ValueError(f"{name}: the schedule of {field} must give a scalar, got shape {value.shape}")
+    hyper |= {field: value for field, value in vars(rule).items() if isinstance(value, jax.Array)}
     active = rule.active_slots()
     slots = from_state(state, "stages", name) if active else {}
     scalars = {slot: slots[slot] for slot, spec in active.items() if spec.role is Role.SCALAR}

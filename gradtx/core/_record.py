@@ -7,7 +7,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, Self, dataclass_transform
+from typing import Annotated, Any, ClassVar, Self, TypeAlias, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,8 @@ from jax.core import Tracer
 class Interval:
     """The range of a numeric field: `low <= value < high`; `<= high` where `closed`, `low <` where `above`.
 
-    A `hyper` field is a hyperparameter: besides a number it takes a schedule or `tunable(number)`.
+    A `hyper` field is a hyperparameter: besides a number it takes a schedule or `tunable(number)`. A `whole` number is
+    an int.
     """
 
     low: float = -math.inf
@@ -27,6 +28,7 @@ class Interval:
     closed: bool = False
     above: bool = False
     hyper: bool = True
+    whole: bool = False
 
     def __str__(self) -> str:
         low = f"{'(' if self.above or self.low == -math.inf else '['}{self.low:g}"
@@ -41,8 +43,8 @@ class Interval:
 
         Concrete numbers are held against the range; a tracer has no value yet, and passes.
         """
-        if isinstance(value, Tunable) and self.hyper:
-            return Tunable(self.check(where, value.value), value.name)
+        if isinstance(value, Stateful) and self.hyper:
+            return value.starting(lambda start: self.check(where, start))
         if callable(value) and self.hyper:
             return value
         if not is_real_scalar(value):
@@ -53,10 +55,13 @@ class Interval:
         above = self.low < number if self.above else self.low <= number
         if not (above and (number <= self.high if self.closed else number < self.high)):
             raise ValueError(f"{where} must be in {self}, got {number:g}")
+        if self.whole and not number.is_integer():
+            raise ValueError(f"{where} must be a whole number, got {number:g}")
         if isinstance(value, jax.Array):
             return value
         # -0.0 + 0.0 is 0.0: the two compare equal, so one compiled function serves both.
-        return int(value) if isinstance(value, numbers.Integral) and not self.hyper else number + 0.0
+        whole = self.whole or (isinstance(value, numbers.Integral) and not self.hyper)
+        return int(value) if whole else number + 0.0  # type: ignore[arg-type]
 
 
 class Seed:
@@ -135,30 +140,51 @@ class Record:
         return hash((type(self), *(_hashable(value) for value in self.__dict__.values())))
 
 
-class Tunable(Record):
-    """A hyperparameter that lives in the state, made by `tunable`."""
+class Stateful(Record):
+    """A hyperparameter that has a place in the state. Subclasses declare a field `name`, and:
 
-    value: Any
-    name: str | None = None
+    follows_metric: whether it needs the extra argument `value` of `update`, a metric, or None at a step without one.
+    """
+
+    follows_metric: ClassVar[bool] = False
 
     def key(self, stage: str, field: str) -> str:
-        """Its entry in `state.hyperparams`, given where it stands."""
-        return f"{stage}.{field}" if self.name is None else self.name
+        """Its entry in `state.hyperparams`, given where it stands; all that have one name are one."""
+        return vars(self)["name"] or f"{stage}.{field}"
+
+    def under(self, name: str) -> Self:
+        """A copy of that name, if it has none."""
+        return self if vars(self)["name"] else self.replace({"name": name})
+
+    def init(self) -> Any:
+        """What it keeps: a scalar, or a dictionary of scalars."""
+        raise NotImplementedError
+
+    def observe(self, state: Any, metric: jax.Array, step: jax.Array) -> Any:
+        """What it keeps after it has seen a metric at `step`."""
+        raise NotImplementedError
+
+    def now(self, state: Any, step: jax.Array) -> Any:
+        """Its value at `step`."""
+        raise NotImplementedError
+
+    def starting(self, change: Callable[[Any], Any]) -> Self:
+        """A copy that starts from `change` of its value, where it starts from one."""
+        del change
+        return self
 
 
-def tunable(value: float | jax.Array, name: str | None = None) -> Tunable:
-    """A hyperparameter kept in `state.hyperparams` as a float32 scalar, starting at `value`.
+class Identifier:
+    """The kind of a field that holds a name."""
 
-    `set_hyperparams` changes it in mid-run without a new compilation. All that have one `name` are one hyperparameter;
-    without a name it is that of its stage and field alone.
+    def check(self, where: str, value: Any) -> Any:
+        if value is not None and not (isinstance(value, str) and value.isidentifier()):
+            raise ValueError(f"{where} must be an identifier, got {value!r}")
+        return value
 
-    >>> import gradtx as gx
-    >>> gx.adam(gx.tunable(1e-3))
-    chain(scale_by_adam(), scale_by_learning_rate(tunable(0.001)))
-    """
-    if name is not None and not (isinstance(name, str) and name.isidentifier()):
-        raise ValueError(f"tunable: the name must be an identifier, got {name!r}")
-    return Tunable(Interval(hyper=False).check("tunable: value", value), name)
+
+Name: TypeAlias = Annotated[Any, Identifier()]
+"""A name of one's own for a hyperparameter in the state, or None."""
 
 
 def hyperparameters(record: type[Record]) -> Mapping[str, Interval]:

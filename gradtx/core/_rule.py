@@ -8,11 +8,12 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 import jax
 import numpy as np
 
-from gradtx.core._record import Interval, Record, Seed, Tunable
+from gradtx.core._record import Interval, Record, Seed, Stateful
 
 Schedule: TypeAlias = Callable[[Any], Any]
-Hyper: TypeAlias = float | jax.Array | Schedule | Tunable
-"""A hyperparameter as the user gives it: a number, a schedule `step -> value`, or `tunable(number)`."""
+Hyper: TypeAlias = float | jax.Array | Schedule | Stateful
+"""A hyperparameter as the user gives it: a number, a schedule `step -> value`, `tunable(number)`, or what follows a
+metric, such as `schedules.reduce_on_plateau(number)`."""
 
 # A hyperparameter as a rule declares it. Inside `update` it is always a plain value, hence Any for the type checker.
 LearningRate: TypeAlias = Annotated[Any, Interval(0.0)]
@@ -154,6 +155,10 @@ class TreeStage(Record):
     def accepts(self) -> frozenset[str]:
         """Extra arguments that the stage may take although it does not need them."""
         return frozenset()
+
+    def parts(self) -> Mapping[str, Any]:
+        """The transformations that the stage holds, each under the key of its state in the stage's."""
+        return {}
 
     def update(
         self, updates: Any, state: Any, params: Any, step: jax.Array, extra: Mapping[str, Any]

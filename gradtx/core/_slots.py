@@ -8,21 +8,36 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core._record import Tunable, hyperparameters, same
+from gradtx.core._check import from_state
+from gradtx.core._record import Stateful, hyperparameters, same
 from gradtx.core._rule import Role, Rule, Slot
+from gradtx.core._state import State
 from gradtx.core._trees import Flat, dtype_of, is_complex, is_trainable, wide
+from gradtx.core._tunable import Tunable
 
 
-def init_tunables(stages: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """The tunable hyperparameters of all stages; those of one name are one."""
-    found: dict[str, Tunable] = {}
+def stateful(stages: Mapping[str, Any]) -> dict[str, Stateful]:
+    """The hyperparameters of all stages that have a place in the state; those of one name are one."""
+    found: dict[str, Stateful] = {}
     for name, stage in stages.items():
         for field in hyperparameters(type(stage)):
-            if isinstance(value := getattr(stage, field), Tunable):
+            if isinstance(value := getattr(stage, field), Stateful):
                 first = found.setdefault(value.key(name, field), value)
                 if not same(first, value):
                     raise ValueError(f"{name}: {field} is {value}, but {first} has that name before; rename one")
-    return {key: jnp.asarray(value.value, jnp.float32) for key, value in found.items()}
+    return found
+
+
+def varying(name: str, stage: Any, state: State) -> dict[str, Any]:
+    """What the hyperparameters of a stage that are no constants are at this step."""
+    found = {}
+    for field in hyperparameters(type(stage)):
+        value = getattr(stage, field)
+        if isinstance(value, Stateful):
+            found[field] = value.now(from_state(state, "hyperparams", value.key(name, field)), state.step)
+        elif callable(value):
+            found[field] = value(state.step)
+    return found
 
 
 def init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
@@ -31,8 +46,8 @@ def init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
         return params.unflatten([jnp.array(p, wide(dtype_of(p))) if is_trainable(p) else None for p in params.leaves])
     fill = getattr(rule, slot.fill) if isinstance(slot.fill, str) else slot.fill
     fill = fill.value if isinstance(fill, Tunable) else fill
-    if callable(fill):
-        raise TypeError(f"{name}: {slot.fill} is what a slot starts from, so it can be no schedule")
+    if callable(fill) or isinstance(fill, Stateful):
+        raise TypeError(f"{name}: {slot.fill} is what a slot starts from, so it can be no schedule, got {fill}")
     if slot.role is Role.SCALAR:
         return jnp.asarray(fill, slot.dtype)
     by_parts = rule.by_parts

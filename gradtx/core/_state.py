@@ -10,10 +10,11 @@ class State(NamedTuple):
 
     Attributes:
         step: Updates done so far, int32, saturating at 2³¹ - 1.
-        hyperparams: The tunable hyperparameters, float32 scalars, by "stage.field".
+        hyperparams: What is kept of hyperparameters, by name or "stage.field": a float32 scalar of a tunable one, and
+            a dictionary of scalars of one that follows a metric.
         stages: Stage name → slot name → a tree like the parameters (or a scalar). Stages without slots are absent.
     """
 
     step: jax.Array
-    hyperparams: dict[str, jax.Array]
+    hyperparams: dict[str, Any]
     stages: dict[str, Any]

@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, ParamSpec
+from typing import Annotated, Any, NamedTuple, ParamSpec, TypeAlias
 
 import jax
 import optax
@@ -12,6 +12,7 @@ import optax
 from gradtx.core._lift import Lift
 from gradtx.core._record import hyperparameters
 from gradtx.core._rule import Rule, Scope, TreeStage
+from gradtx.core._slots import stateful
 
 P = ParamSpec("P")
 
@@ -135,8 +136,8 @@ def by_parts(transformation: optax.GradientTransformation) -> Transformation:
     )
 
 
-def as_transformation(rule: Callable[P, Rule]) -> Callable[P, Transformation]:
-    """The public function of a rule: takes its fields, gives a transformation of one stage."""
+def as_transformation(rule: Callable[P, Rule | TreeStage]) -> Callable[P, Transformation]:
+    """The public function of a rule or a tree stage: takes its fields, gives a transformation of one stage."""
 
     @functools.wraps(rule, updated=())
     def make(*args: P.args, **kwargs: P.kwargs) -> Transformation:
@@ -146,6 +147,28 @@ def as_transformation(rule: Callable[P, Rule]) -> Callable[P, Transformation]:
     del make.__wrapped__
     make.__signature__ = _signature(rule)  # type: ignore[attr-defined]
     return make
+
+
+class Transforms:
+    """The kind of a field that holds a transformation: gradtx's own, or optax's as one opaque stage."""
+
+    def check(self, where: str, value: Any) -> Transformation:
+        try:
+            return chain(value)
+        except TypeError as error:
+            raise TypeError(f"{where}: {error}") from None
+
+
+Part: TypeAlias = Annotated[Any, Transforms()]
+"""A transformation, as a tree stage declares it."""
+
+
+def accepted(transformation: Transformation) -> frozenset[str]:
+    """The extra arguments of `update` that some stage or hyperparameter takes."""
+    stages = transformation.stages.values()
+    taken = [stage.needs for stage in stages] + [s.accepts() for s in stages if isinstance(s, TreeStage)]
+    follows = any(kept.follows_metric for kept in stateful(transformation.stages).values())
+    return frozenset({"value"} if follows else ()).union(*taken) - {"param", "key"}
 
 
 class Foreign(TreeStage):

@@ -13,6 +13,9 @@ from gradtx.schedules._curves import inverse_time_decay as inverse_time_decay
 from gradtx.schedules._curves import linear as linear
 from gradtx.schedules._pieces import piecewise_constant as piecewise_constant
 from gradtx.schedules._pieces import piecewise_interpolate as piecewise_interpolate
+from gradtx.schedules._plateau import plateau as plateau
+from gradtx.schedules._plateau import reduce_on_plateau as reduce_on_plateau
+from gradtx.schedules._plateau import target as target
 from gradtx.schedules._powers import inverse_sqrt as inverse_sqrt
 from gradtx.schedules._powers import polynomial as polynomial
 from gradtx.schedules._powers import power_decay as power_decay

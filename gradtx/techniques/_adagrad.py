@@ -12,6 +12,7 @@ from gradtx.core import (
     Rule,
     Selector,
     Slot,
+    Stateful,
     Transformation,
     Tunable,
     abs_sq,
@@ -94,6 +95,8 @@ def _decaying(rate: Hyper, decay: Any) -> Hyper:
             "adagrad: learning_rate_decay needs a learning rate that is a number or a schedule, got "
             f"{rate}; chain scale_by_schedule(inverse_time_decay(1.0, 1, {decay})) instead"
         )
+    if isinstance(rate, Stateful):
+        return rate.starting(lambda start: _decaying(start, decay))
     if callable(rate):
         return product(rate, inverse_time_decay(1.0, 1, decay))
     return inverse_time_decay(rate, 1, decay)

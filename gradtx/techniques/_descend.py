@@ -3,7 +3,7 @@
 from typing import Any, Literal, get_args
 
 from gradtx.conditioning import add_decayed_weights, decay_weights
-from gradtx.core import Hyper, Selector, Transformation, Tunable, chain, tunable
+from gradtx.core import Hyper, Selector, Stateful, Transformation, chain
 from gradtx.techniques._learning_rate import scale_by_learning_rate
 from gradtx.techniques._trace import trace
 
@@ -41,8 +41,8 @@ def descend(
         )
     velocity = momentum_form == "velocity"
     twice = weight_decay_mode == "after" or (velocity and weight_decay_mode in ("decoupled", "cautious"))
-    if twice and isinstance(learning_rate, Tunable) and learning_rate.name is None and not _is_zero(weight_decay):
-        learning_rate = tunable(learning_rate.value, "learning_rate")  # two stages have it, and it is one
+    if twice and isinstance(learning_rate, Stateful) and not _is_zero(weight_decay):
+        learning_rate = learning_rate.under("learning_rate")  # two stages have it, and it is one
     rate = chain(scale_by_learning_rate(learning_rate))
     if _is_zero(momentum):
         if nesterov:

@@ -11,6 +11,7 @@ from gradtx.interop.torch._adam import Adamax as Adamax
 from gradtx.interop.torch._adam import AdamW as AdamW
 from gradtx.interop.torch._adam import NAdam as NAdam
 from gradtx.interop.torch._adam import RAdam as RAdam
+from gradtx.interop.torch._plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from gradtx.interop.torch._sgd import ASGD as ASGD
 from gradtx.interop.torch._sgd import SGD as SGD
 from gradtx.interop.torch._sgd import Adadelta as Adadelta

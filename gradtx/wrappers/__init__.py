@@ -1,0 +1,3 @@
+"""Transformations made of others."""
+
+from gradtx.wrappers._switch import switch as switch

@@ -1,0 +1,340 @@
+"""What follows a metric, against PyTorch's scheduler, Keras's callback and optax's transformation."""
+
+import inspect
+import os
+import pickle
+from types import SimpleNamespace
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gradtx as gx
+from gradtx.interop import torch as like_torch
+from tests.helpers import assert_close, gradients, relaxed, tree
+
+S = gx.schedules
+os.environ.setdefault("KERAS_BACKEND", "jax")
+RATE = "scale_by_learning_rate.learning_rate"
+shared = {
+    "mode": st.sampled_from(["min", "max"]),
+    "factor": st.floats(0.05, 0.95),
+    "patience": st.integers(0, 6),
+    "cooldown": st.integers(0, 5),
+}
+
+
+def metrics(seed, count=240):
+    """Float32 numbers that fall, rise or stand still for a while, around zero or far from it; a few are no numbers."""
+    rng = np.random.RandomState(seed)
+    pace = np.repeat(rng.choice([-0.1, 0.0, 0.1, 1e-5], count // 12), 12)
+    values = (
+        rng.choice([0.0, 3.0, -3.0, -100.0]) + np.cumsum(pace) + rng.choice([0.0, 0.01]) * rng.standard_normal(count)
+    )
+    if seed % 3 == 0:
+        values[rng.randint(count, size=3)] = [np.nan, np.inf, -np.inf]
+    return values.astype(np.float32)
+
+
+def followed(schedule, values):
+    """The value after each metric."""
+
+    @jax.jit
+    def run(values):
+        def one(carry, metric):
+            state, step = carry
+            state = schedule.observe(state, metric, step)
+            return (state, step + 1), schedule.now(state, step)
+
+        return jax.lax.scan(one, (schedule.init(), jnp.asarray(0)), values)
+
+    (_, _), found = run(jnp.asarray(values))
+    return np.asarray(found, np.float64)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 10_000),
+    st.fixed_dictionaries(
+        shared
+        | {
+            "threshold": st.sampled_from([0.0, 1e-4, 0.02]),
+            "threshold_mode": st.sampled_from(["rel", "abs"]),
+            "min_lr": st.sampled_from([0.0, 1e-3, 0.2]),
+            "eps": st.sampled_from([0.0, 1e-8, 0.0123]),
+        }
+    ),
+)
+def test_pytorch(seed, options):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **options)
+    expected, values = [], metrics(seed)
+    for value in values:
+        scheduler.step(float(value))
+        expected.append(optimizer.param_groups[0]["lr"])
+    found = followed(like_torch.ReduceLROnPlateau(0.1, **options), values)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-37)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(0, 10_000),
+    st.fixed_dictionaries(
+        shared | {"min_delta": st.sampled_from([0.0, 1e-4, 0.02]), "min_lr": st.sampled_from([0.0, 1e-3])}
+    ),
+)
+def test_keras(seed, options):
+    keras = pytest.importorskip("keras")
+    values = metrics(seed)
+    values[~np.isfinite(values)] = 7.0  # Keras's first best is the first metric, even NaN, and not infinity
+    with relaxed():
+        callback = keras.callbacks.ReduceLROnPlateau("loss", **options)
+        callback.set_model(SimpleNamespace(optimizer=keras.optimizers.SGD(0.1)))
+        callback.on_train_begin()
+        expected = []
+        for epoch, value in enumerate(values):
+            callback.on_epoch_end(epoch, {"loss": value.astype(np.float64)})
+            expected.append(float(np.asarray(callback.model.optimizer.learning_rate)))
+    options["atol"], options["min_value"] = options.pop("min_delta"), options.pop("min_lr")
+    found = followed(S.reduce_on_plateau(0.1, rtol=0.0, counting="keras", **options), values)
+    np.testing.assert_allclose(found, expected, rtol=3e-6, atol=1e-37)  # Keras rounds to float32 at every reduction
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 5),
+    st.fixed_dictionaries(
+        {name: shared[name] for name in ("factor", "patience", "cooldown")}
+        | {"rtol": st.sampled_from([1e-4, 0.02]), "atol": st.sampled_from([0.0, 0.05])}
+    ),
+)
+def test_optax(seed, size, options):
+    values = metrics(seed)
+    with relaxed():
+        theirs = optax.contrib.reduce_on_plateau(
+            **options | {"patience": options["patience"] + 1}, accumulation_size=size
+        )
+
+        def one(state, value):
+            _, state = theirs.update(jnp.ones(1), state, value=value)
+            return state, state.scale
+
+        _, expected = jax.jit(lambda v: jax.lax.scan(one, theirs.init(jnp.ones(1)), v))(jnp.asarray(values))
+    found = followed(S.reduce_on_plateau(1.0, accumulation_size=size, relative_to="value", **options), values)
+    np.testing.assert_allclose(found, np.asarray(expected), rtol=3e-5, atol=1e-37)  # optax rounds the factor to float32
+
+
+def test_a_negative_metric_that_stands_still():
+    """optax never fires, for -1 is below (1 - rtol)·(-1), and neither does PyTorch."""
+    constant = np.full(12, -1.0, np.float32)
+    assert (followed(S.reduce_on_plateau(1.0, patience=2, relative_to="value"), constant) == 1).all()
+    with relaxed():
+        tx = optax.contrib.reduce_on_plateau(patience=2)
+        state = tx.init(jnp.ones(1))
+        for value in constant:
+            _, state = tx.update(jnp.ones(1), state, value=value)
+    assert state.scale == 1
+    for options in ({}, {"rtol": 0.0, "atol": 1e-4}):
+        for sign in (1, -1):
+            found = followed(
+                S.reduce_on_plateau(1.0, patience=2, mode="min" if sign > 0 else "max", **options), sign * constant
+            )
+            np.testing.assert_allclose(found, np.repeat([1, 0.1, 0.01, 1e-3], 3), rtol=1e-6)
+    worse = -1 + 1e-5 * np.arange(12)
+    assert followed(S.reduce_on_plateau(1.0, patience=2), worse.astype(np.float32))[-1] < 1e-2
+
+
+def test_the_table_of_countings():
+    """At which evaluation a constant metric has the rate reduced, with patience 2, without and with a cooldown of 2."""
+
+    def reduced_at(**options):
+        found = followed(S.reduce_on_plateau(1.0, patience=2, **options), np.ones(13, np.float32))
+        return [int(i) + 1 for i in np.flatnonzero(np.diff(found, prepend=1.0))]
+
+    assert reduced_at() == [4, 7, 10, 13]
+    assert reduced_at(cooldown=2) == [4, 9]
+    assert reduced_at(counting="keras") == [3, 5, 7, 9, 11, 13]
+    assert reduced_at(counting="keras", cooldown=2) == [3, 6, 9, 12]
+
+
+def test_steps_without_a_metric_count_for_nothing():
+    tx = gx.sgd(S.reduce_on_plateau(0.5, 0.1, patience=0, accumulation_size=2), momentum=0.9)
+    x = jnp.ones(2)
+    state, bare = tx.init(x), tx.init(x)
+    update = jax.jit(tx.update)
+    for i in range(12):
+        _, state = update(x, state, x, value=jnp.asarray(1.0) if i % 3 == 0 else None)
+        if i % 3 == 0:
+            _, bare = update(x, bare, x, value=1)
+    for name in ("scale", "best", "bad", "plateaus", "seen", "total"):
+        assert optax.tree.get(state, name) == optax.tree.get(bare, name)
+    np.testing.assert_allclose(optax.tree.get(state, "scale"), 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("field", ["learning_rate", "momentum", "weight_decay", "max_norm", "eps"])
+def test_drives_any_hyperparameter(field):
+    """What follows a metric equals the constant that it stands at."""
+
+    def make(**values):
+        values = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1, "max_norm": 1.0, "eps": 1e-6} | values
+        clip = gx.clip_by_global_norm(values.pop("max_norm"), values.pop("eps"))
+        return gx.chain(clip, gx.sgd(**values, weight_decay_mode="after", momentum_form="velocity"))
+
+    params, grads = tree(1), gradients(8)
+    tx = make(**{field: S.reduce_on_plateau(0.5, 0.5, patience=1)})
+    state, now = tx.init(params), 0.5
+    update = jax.jit(chex.assert_max_traces(tx.update, 1))
+    chex.clear_trace_counter()
+    for i, g in enumerate(grads):
+        now = 0.5 ** (1 + i // 2) if i else 0.5  # a plateau at every second evaluation from the third on
+        constant = make(**{field: now})
+        expected, _ = constant.update(g, state._replace(hyperparams={}), params)
+        updates, state = update(g, state, params, value=jnp.asarray(1.0))
+        assert_close(updates, expected, rtol=1e-5)
+        found = {
+            v.item()
+            for k, v in gx.hyperparams(tx, state).items()
+            if k.endswith(f".{field}") and k != "clip_by_global_norm.learning_rate"
+        }
+        np.testing.assert_allclose(list(found), now, rtol=1e-6)
+
+
+def test_one_name_is_one_plateau_and_the_scale_can_be_set():
+    rate = S.reduce_on_plateau(S.linear(1.0, 0.0, 10), 0.5, patience=0, name="rate")
+    tx = gx.sgd(rate, momentum=0.9, momentum_form="velocity", weight_decay=0.1)
+    x = jnp.ones(2)
+    state = tx.init(x)
+    assert list(state.hyperparams) == ["rate"]
+    for _ in range(3):
+        _, state = jax.jit(tx.update)(x, state, x, value=1.0)
+    np.testing.assert_allclose(gx.hyperparams(tx, state)["scale_by_learning_rate.learning_rate"], 0.7 * 0.25, rtol=1e-6)
+    state = gx.set_hyperparams(state, scale=1.0)
+    np.testing.assert_allclose(gx.hyperparams(tx, state)["scale_by_learning_rate.learning_rate"], 0.7, rtol=1e-6)
+
+
+def test_adagrads_decay_is_within_the_plateau():
+    tx, params, grads = (
+        gx.adagrad(S.reduce_on_plateau(0.1, 0.5, patience=0), learning_rate_decay=0.1),
+        tree(1),
+        gradients(3),
+    )
+    constant = gx.adagrad(0.1, learning_rate_decay=0.1)
+    state, expected = tx.init(params), constant.init(params)
+    for g, scale in zip(grads, (1.0, 0.5, 0.25), strict=True):
+        updates, state = tx.update(g, state, params, value=1.0)
+        theirs, expected = constant.update(g, expected, params)
+        assert_close(updates, jax.tree.map(lambda u, scale=scale: scale * u, theirs))
+
+
+def test_scans_vmaps_and_resumes():
+    tx = gx.adam(S.reduce_on_plateau(0.1, 0.5, patience=2, accumulation_size=2))
+    values = jnp.asarray(np.random.RandomState(0).rand(3, 40), jnp.float32)
+    x = jnp.ones(4)
+
+    def run(state, values):
+        def one(state, value):
+            updates, state = tx.update(x, state, x, value=value)
+            return state, updates
+
+        return jax.lax.scan(one, state, values)
+
+    many, updates = jax.jit(jax.vmap(run, in_axes=(None, 0)))(tx.init(x), values)
+    for i, alone in enumerate(values):
+        state, first = jax.jit(run)(tx.init(x), alone[:17])
+        state, second = jax.jit(run)(pickle.loads(pickle.dumps(state)), alone[17:])
+        chex.assert_trees_all_close(updates[i], jnp.concatenate([first, second]), rtol=1e-6)
+        chex.assert_trees_all_equal(jax.tree.map(lambda a, i=i: a[i], many).hyperparams, state.hyperparams)
+
+
+def test_is_data():
+    schedule = S.reduce_on_plateau(S.cosine_decay(0.1, 100), 0.5, patience=3, mode="max")
+    tx = gx.sgd(schedule)
+    assert eval(repr(tx), vars(gx) | vars(S)) == tx == pickle.loads(pickle.dumps(tx))
+    assert tx != gx.sgd(S.reduce_on_plateau(S.cosine_decay(0.1, 100), 0.5, patience=4, mode="max"))
+    assert len({tx, gx.sgd(schedule)}) == 1
+
+
+def test_double_precision_and_half():
+    x = jnp.ones(2, jnp.bfloat16)
+    tx = gx.sgd(S.reduce_on_plateau(0.1))
+    with jax.enable_x64(True):
+        state = tx.init(x)
+        updates, after = jax.jit(tx.update)(x, state, x, value=1.0)
+        assert {a.dtype for a in jax.tree.leaves(after.hyperparams)} == {np.dtype(np.float64), np.dtype(np.int32)}
+        chex.assert_trees_all_equal_dtypes(state, after)
+    updates, _ = tx.update(x, tx.init(x), x, value=jnp.asarray(1.0, jnp.bfloat16))
+    assert updates.dtype == jnp.bfloat16
+
+
+def test_complains():
+    tx, x = gx.sgd(S.reduce_on_plateau(0.1)), jnp.ones(2)
+    state = tx.init(x)
+    with pytest.raises(TypeError, match=rf"{RATE} follows a metric: call update\(..., value=metric\), or value=None"):
+        tx.update(x, state, x)
+    with pytest.raises(TypeError, match=rf"no stage takes values=; {RATE} needs value=. Did you mean that"):
+        tx.update(x, state, x, values=1.0)
+    for bad in (jnp.ones(2), "1", 1j, True):
+        with pytest.raises(TypeError, match=f"{RATE} follows a metric: value must be a real scalar"):
+            tx.update(x, state, x, value=bad)
+    with pytest.raises(ValueError, match=f"{RATE}: the state has no entry of that name in its hyperparams"):
+        tx.update(x, gx.sgd(0.1).init(x), x, value=1.0)
+    with pytest.raises(TypeError, match="initial_accumulator_value is what a slot starts from"):
+        gx.adagrad(0.1, initial_accumulator_value=S.reduce_on_plateau(0.1)).init(x)
+    with pytest.raises(ValueError, match=r"scale_by_learning_rate: learning_rate must be in \[0, inf\), got -1"):
+        gx.sgd(S.reduce_on_plateau(-1.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"patience": -1}, "patience must be in"),
+        ({"patience": 1.5}, "patience must be a whole number, got 1.5"),
+        ({"patience": None}, "patience must be a number"),
+        ({"cooldown": -1}, "cooldown must be in"),
+        ({"accumulation_size": 0}, "accumulation_size must be in"),
+        ({"rtol": -1e-4}, "rtol must be in"),
+        ({"atol": float("nan")}, "atol must be in"),
+        ({"factor": 1.0}, r"factor must be in \[0, 1\)"),
+        ({"min_value": -1.0}, "min_value must be in"),
+        ({"min_change": -1.0}, "min_change must be in"),
+        ({"mode": "auto"}, "mode must be one of min, max"),
+        ({"counting": "optax"}, "counting must be one of pytorch, keras"),
+        ({"relative_to": "best"}, "relative_to must be one of magnitude, value"),
+        ({"name": "a.b"}, "name must be an identifier"),
+    ],
+)
+def test_names_the_argument_that_is_wrong(options, named):
+    with pytest.raises((ValueError, TypeError), match=f"reduce_on_plateau: {named}"):
+        S.reduce_on_plateau(0.1, **options)
+    if options.keys() & inspect.signature(S.plateau).parameters.keys():
+        with pytest.raises((ValueError, TypeError), match=f"plateau: {named}"):
+            S.plateau(**options)
+
+
+def test_has_pytorchs_signature_and_refuses_its_groups():
+    torch = pytest.importorskip("torch")
+    theirs = inspect.signature(torch.optim.lr_scheduler.ReduceLROnPlateau).parameters
+    ours = inspect.signature(like_torch.ReduceLROnPlateau).parameters
+    assert [(p.name, p.default) for p in list(theirs.values())[1:]] == [
+        (p.name, p.default) for p in list(ours.values())[1:]
+    ]
+    with pytest.raises(NotImplementedError, match="parameter groups"):
+        like_torch.ReduceLROnPlateau(0.1, min_lr=[0.1])
+    with pytest.raises(ValueError, match="threshold_mode must be rel or abs"):
+        like_torch.ReduceLROnPlateau(0.1, threshold_mode="both")
+
+
+def test_target():
+    values = np.array([0.1, np.nan, 0.6, 0.4, 0.9], np.float32)
+    never = 2**31 - 1
+    np.testing.assert_array_equal(followed(S.target(0.6, mode="max"), values), [never, never, 2, 2, 2])
+    np.testing.assert_array_equal(followed(S.target(0.05), values), never)
+    np.testing.assert_array_equal(followed(S.target(0.1), values), 0)
+    np.testing.assert_array_equal(followed(S.plateau(patience=1), values), [never, never, 2, 2, 2])
