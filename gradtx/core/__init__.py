@@ -11,6 +11,7 @@ from gradtx.core._record import Interval as Interval
 from gradtx.core._record import Record as Record
 from gradtx.core._record import Tunable as Tunable
 from gradtx.core._record import hyperparameters as hyperparameters
+from gradtx.core._record import is_zero as is_zero
 from gradtx.core._record import tunable as tunable
 from gradtx.core._rule import At as At
 from gradtx.core._rule import Bound as Bound

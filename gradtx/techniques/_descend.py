@@ -1,9 +1,9 @@
 """What surrounds the direction of an optimizer: momentum, weight decay and the learning rate, in their order."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from gradtx.conditioning import add_decayed_weights, decay_weights
-from gradtx.core import Hyper, Selector, Transformation, Tunable, chain, tunable
+from gradtx.core import Hyper, Selector, Transformation, Tunable, chain, is_zero, tunable
 from gradtx.techniques._learning_rate import scale_by_learning_rate
 from gradtx.techniques._trace import trace
 
@@ -41,10 +41,10 @@ def descend(
         )
     velocity = momentum_form == "velocity"
     twice = weight_decay_mode == "after" or (velocity and weight_decay_mode in ("decoupled", "cautious"))
-    if twice and isinstance(learning_rate, Tunable) and learning_rate.name is None and not _is_zero(weight_decay):
+    if twice and isinstance(learning_rate, Tunable) and learning_rate.name is None and not is_zero(weight_decay):
         learning_rate = tunable(learning_rate.value, "learning_rate")  # two stages have it, and it is one
     rate = chain(scale_by_learning_rate(learning_rate))
-    if _is_zero(momentum):
+    if is_zero(momentum):
         if nesterov:
             raise ValueError(f"nesterov needs a momentum, got {momentum}")
         velocity = False
@@ -52,7 +52,7 @@ def descend(
         rate = chain(rate, trace(momentum, nesterov, dampening=dampening))
     else:
         direction = (*direction, trace(momentum, nesterov, momentum_form, dampening))
-    if _is_zero(weight_decay):
+    if is_zero(weight_decay):
         return chain(*direction, rate)
     match weight_decay_mode:
         case "coupled":
@@ -65,8 +65,3 @@ def descend(
     if velocity:  # whose buffer the decay must stay out of
         return chain(*direction, rate, decay_weights(weight_decay, learning_rate, cautious, mask=mask))
     return chain(*direction, add_decayed_weights(weight_decay, cautious, mask), rate)
-
-
-def _is_zero(value: Any) -> bool:
-    """Whether there is none of it, whatever the step: a schedule, a tunable or a traced number may be more than 0."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value == 0)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gradtx.conditioning import add_decayed_weights
-from gradtx.core import Interval, Record, Transformation, by_parts, chain
+from gradtx.core import Interval, Record, Transformation, by_parts, chain, is_zero
 from gradtx.interop._arguments import DECAY, FRACTION, NON_NEGATIVE, REAL, checked
 from gradtx.techniques import WeightDecayMode, scale_by_schedule
 
@@ -32,7 +32,7 @@ def optimizer(name: str, params: Any, maximize: bool, *stages: Transformation, w
     if isinstance(params, list | tuple) and any(isinstance(p, dict) and "params" in p for p in params):
         raise NotImplementedError(f"{name}: parameter groups are not supported; make a transformation for each group")
     before = [scale_by_schedule(-1.0)] if maximize else []
-    if not (isinstance(weight_decay, int | float) and weight_decay == 0):
+    if not is_zero(weight_decay):
         before.append(add_decayed_weights(weight_decay))
     return chain(*before, *stages)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gradtx.core import Hyper, Transformation
+from gradtx.core import Hyper, Transformation, is_zero
 from gradtx.interop._arguments import FRACTION, NON_NEGATIVE, check
 from gradtx.interop.torch._common import adaptive, constructor, optimizer
 from gradtx.techniques import adadelta, adagrad, asgd, rmsprop, rprop, sgd
@@ -30,7 +30,7 @@ def SGD(
     >>> torch.SGD(lr=0.1, momentum=0.9, weight_decay=5e-4)
     chain(add_decayed_weights(0.0005), trace(0.9), scale_by_learning_rate(0.1))
     """
-    if nesterov and (_is_zero(momentum) or not _is_zero(dampening)):
+    if nesterov and (is_zero(momentum) or not is_zero(dampening)):
         raise ValueError(
             f"SGD: nesterov needs a momentum above 0 and a dampening of 0, got {momentum!r} and {dampening!r}"
         )
@@ -150,7 +150,3 @@ def Rprop(
     if not 0 < etas[0] < 1 < etas[1]:
         raise ValueError(f"Rprop: etas must be in (0, 1) and (1, inf), got {etas}")
     return optimizer("Rprop", params, maximize, rprop(lr, *etas, *step_sizes))
-
-
-def _is_zero(value: Any) -> bool:
-    return isinstance(value, int | float) and value == 0
