@@ -11,14 +11,7 @@ MomentumForm = Literal["heavy_ball", "average", "velocity"]
 """bₜ = β·bₜ₋₁ + gₜ; bₜ = β·bₜ₋₁ + (1-β)·gₜ; or bₜ = β·bₜ₋₁ - ηₜ·gₜ, the learning rate inside the buffer."""
 
 WeightDecayMode = Literal["coupled", "decoupled", "independent", "cautious", "after"]
-"""Where λ·θ goes, for an optimizer of direction d(g):
-
-coupled: θ - η·d(g + λ·θ), L2 regularisation.
-decoupled: θ - η·(d(g) + λ·θ).
-independent: θ - η·d(g) - λ·θ; where the rate varies, give λ the schedule that it is to follow.
-cautious: θ - η·(d(g) + λ·θ·[d(g)·θ ≥ 0]).
-after: (1 - η·λ)·(θ - η·d(g)).
-"""
+"""Where λ·θ goes: `adamw` has the equation of each."""
 
 
 def descend(
