@@ -17,6 +17,7 @@ from tests.cases import CASES
 ROOT = Path(gx.__file__).parent
 NAMESPACES = {
     "gx": gx,
+    "gx.inspection": gx.inspection,
     "gx.schedules": gx.schedules,
     "gx.core": gx.core,
     "gx.techniques": gx.techniques,
@@ -127,7 +128,7 @@ IMPORTS = {
     "wrappers": {"core"},
     "interop": {"core", "conditioning", "techniques", "schedules"},
     "inspection": {"core"},
-    "race": {""},
+    "race": {"", "inspection"},
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import LearningRate, Mask, NonNegative, Rule, as_transformation, times_plus
+from gradtx.core import LearningRate, Mask, NonNegative, Rule, as_transformation, is_zero, times_plus
 
 
 class AddDecayedWeights(Rule):
@@ -37,7 +37,7 @@ class AddDecayedWeights(Rule):
     masked = ("weight_decay",)
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        if _is_off(self.weight_decay):
+        if is_zero(self.weight_decay):  # nor is θ read: it may be masked because it is not finite
             return g, {}
         return times_plus(self.weight_decay, _aligned(at.param, g) if self.cautious else at.param, g), {}
 
@@ -75,7 +75,7 @@ class DecayWeights(Rule):
     masked = ("weight_decay",)
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        if _is_off(self.weight_decay):
+        if is_zero(self.weight_decay):  # nor is θ read: it may be masked because it is not finite
             return g, {}
         decayed = at.param + g if self.after else at.param
         decayed = _aligned(decayed, -g) if self.cautious else decayed
@@ -84,11 +84,6 @@ class DecayWeights(Rule):
 
 add_decayed_weights = as_transformation(AddDecayedWeights)
 decay_weights = as_transformation(DecayWeights)
-
-
-def _is_off(weight_decay: Any) -> bool:
-    """Whether a parameter does not decay, and so need not be read: it may be masked because it is not finite."""
-    return isinstance(weight_decay, float) and weight_decay == 0
 
 
 def _aligned(param: jax.Array, descent: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ from gradtx.core._record import Name as Name
 from gradtx.core._record import Record as Record
 from gradtx.core._record import Stateful as Stateful
 from gradtx.core._record import hyperparameters as hyperparameters
+from gradtx.core._record import is_zero as is_zero
 from gradtx.core._rule import At as At
 from gradtx.core._rule import Bound as Bound
 from gradtx.core._rule import Decay as Decay

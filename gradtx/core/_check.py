@@ -23,8 +23,8 @@ def check_params(params: Flat) -> None:
         (w, p) for w, p in zip(params.paths(), params.leaves, strict=True) if p is not None and dtype_of(p) is None
     )
     raise TypeError(
-        f"init: the parameter at {path} is {_summary(bad)}, which has no gradient; give the arrays alone, as with "
-        "eqx.filter(model, eqx.is_inexact_array) or nnx.state(model, nnx.Param)"
+        f"init: the parameter at {_place(path)} is {_summary(bad)}, which has no gradient; give the arrays alone, as "
+        "with eqx.filter(model, eqx.is_inexact_array) or nnx.state(model, nnx.Param)"
     )
 
 
@@ -70,10 +70,12 @@ def check_structure(stage: str, given: Flat, expected: Flat, reference: str, wha
     """Both trees have the same leaves; their containers' types and metadata may differ."""
     if given.treedef == expected.treedef:
         return
-    mine, theirs = given.paths(), expected.paths()
-    if mine == theirs:
+    mine, theirs = (dict(zip(tree.code(), tree.paths(), strict=True)) for tree in (given, expected))
+    if list(mine) == list(theirs):
         return
-    missing, surplus = ([p for p in a if p not in set(b)] for a, b in ((theirs, mine), (mine, theirs)))
+    missing, surplus = ({c: a[c] for c in a if c not in b} for a, b in ((theirs, mine), (mine, theirs)))
+    unclear = {*missing.values()} & {*surplus.values()}
+    missing, surplus = ([c if p in unclear else _place(p) for c, p in a.items()] for a in (missing, surplus))
     parts = [f"none at {', '.join(missing[:3])}{' …' * (len(missing) > 3)}"] * bool(missing)
     parts += [f"one too many at {', '.join(surplus[:3])}{' …' * (len(surplus) > 3)}"] * bool(surplus)
     raise ValueError(
@@ -92,7 +94,7 @@ def check_leaves(
         (w, g, e) for w, g, e in zip(grads.paths(), grads.leaves, expected.leaves, strict=True) if not _fits(g, e, kind)
     )
     path, g, e = next(bad)
-    where = f"{stage}: the {what} at {path} is {_summary(g)}, but the {reference} there"
+    where = f"{stage}: the {what} at {_place(path)} is {_summary(g)}, but the {reference} there"
     if not is_trainable(e):
         raise TypeError(f"{where} is {_summary(e)} and is not trained; expected None or float0")
     if not is_trainable(g) or (kind and is_complex(dtype_of(g)) != is_complex(dtype_of(e))):
@@ -108,6 +110,10 @@ def _fits(g: Any, e: Any, kind: bool) -> bool:
     if not (is_trainable(g) and is_trainable(e) and np.shape(g) == np.shape(e)):
         return False
     return not kind or is_complex(dtype_of(g)) == is_complex(dtype_of(e))
+
+
+def _place(path: str) -> str:
+    return path or "the root"
 
 
 def _accepts(stage: Any) -> frozenset[str]:

@@ -203,6 +203,11 @@ def is_real_scalar(value: Any) -> bool:
     return isinstance(value, numbers.Real)
 
 
+def is_zero(value: Any) -> bool:
+    """Whether there is none of it, whatever the step: a schedule, a tunable or a JAX array may be more than 0."""
+    return value is None or (is_real_scalar(value) and not isinstance(value, jax.Array) and bool(value == 0))
+
+
 def same(a: Any, b: Any) -> bool:
     """Equality that is never an array: concrete arrays are equal by dtype, shape and values, tracers by identity."""
     if a is b:

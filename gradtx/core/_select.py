@@ -76,9 +76,9 @@ def select(selector: Selector, params: Flat, where: str, check: bool = True) -> 
     if isinstance(selector, BoolTree):
         chosen = _broadcast(selector, params, where)
     else:
-        chosen = [_matches(selector, *at) for at in zip(params.names(), params.leaves, strict=True)]
+        chosen = [_matches(selector, *at) for at in zip(params.paths(), params.leaves, strict=True)]
     chosen = [bool(c) and is_trainable(p) for c, p in zip(chosen, params.leaves, strict=True)]
-    trained = [name for name, p in zip(params.names(), params.leaves, strict=True) if is_trainable(p)]
+    trained = [path for path, p in zip(params.paths(), params.leaves, strict=True) if is_trainable(p)]
     if check and trained and not any(chosen):
         shown = ", ".join(map(repr, trained[:50])) + f" and {len(trained) - 50} more" * (len(trained) > 50)
         raise ValueError(f"{where} selects no parameter: {selector!r}; the paths are {shown}")

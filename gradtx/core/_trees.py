@@ -18,14 +18,16 @@ class Flat(NamedTuple):
         return jax.tree.unflatten(self.treedef, leaves)
 
     def paths(self) -> list[str]:
-        numbered = jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))  # None would be no leaf
-        return [jax.tree_util.keystr(path) or "the root" for path, _ in jax.tree.leaves_with_path(numbered)]
+        """Where the leaves are, as selectors see it: "layers/0/kernel", and "" for a tree that is a leaf."""
+        return [jax.tree_util.keystr(keys, simple=True, separator="/") for keys in self._keys()]
 
-    def names(self) -> list[str]:
-        """The paths as selectors see them: "layers/0/kernel"."""
-        numbered = jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))
-        paths = (path for path, _ in jax.tree.leaves_with_path(numbered))
-        return [jax.tree_util.keystr(path, simple=True, separator="/") for path in paths]
+    def code(self) -> list[str]:
+        """The same as Python would index the tree, which unlike the paths tells a key with slashes from two keys."""
+        return [jax.tree_util.keystr(keys) for keys in self._keys()]
+
+    def _keys(self) -> list[Any]:
+        numbered = jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))  # None would be no leaf
+        return [keys for keys, _ in jax.tree.leaves_with_path(numbered)]
 
 
 def flatten(tree: Any) -> Flat:

@@ -1,6 +1,5 @@
 """The picture of a race."""
 
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -8,15 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, less the yellow that vanishes on white.
-# Dashes and markers tell the curves apart without any colour, and the widths where one curve hides another.
-_STYLES = [
-    ("#000000", "-", "o", 2.4),
-    ("#E69F00", "--", "s", 2.2),
-    ("#0072B2", "-.", "^", 2.0),
-    ("#009E73", ":", "D", 2.8),
-    ("#D55E00", (0, (5, 1, 1, 1, 1, 1)), "v", 1.3),
-]
+from gradtx.inspection._styles import styles
 
 
 def draw(result: dict[str, Any]) -> Figure:
@@ -28,13 +19,13 @@ def draw(result: dict[str, Any]) -> Figure:
     for panel, part in zip(panels, ("train", "test"), strict=True):
         key = f"{part}_loss"
         shown = []
-        for (name, chain), (colour, dashes, marker, width) in zip(result["chains"].items(), cycle(_STYLES)):
+        for (name, chain), style in zip(result["chains"].items(), styles(), strict=False):
             losses = np.array([initial[key], *chain[key]], dtype=float)
             shown.extend(losses[np.isfinite(losses) & (losses > 0)])
             label = f"{name} ({chain['learning_rate']:g})" + (" diverged" if chain["diverged"] else "")
             panel.plot(
-                losses, color=colour, linestyle=dashes, marker=marker, label=label,
-                linewidth=width, markersize=2 + 1.5 * width, markevery=max(1, len(losses) // 15),
+                losses, color=style.colour, linestyle=style.dashes, marker=style.marker, label=label,
+                linewidth=style.width, markersize=2 + 1.5 * style.width, markevery=max(1, len(losses) // 15),
             )  # fmt: skip
         panel.set(title=f"{part} set", xlabel="epoch", ylabel=f"{part} {settings['loss']}", yscale="log")
         if shown:

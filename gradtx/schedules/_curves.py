@@ -98,6 +98,7 @@ class inverse_time_decay(Schedule):
         staircase: Decay at every T-th step only.
 
     The same as Keras's `InverseTimeDecay`; with T = 1 the `lr_decay` of PyTorch's `Adagrad`. optax has none.
+    Some texts print η₀ / (1 - k·t), which grows, and past its pole at t = 1 / k is negative: a slip for this plus.
 
     >>> import gradtx as gx
     >>> gx.schedules.inverse_time_decay(1.0, 10, 3.0)(10)

@@ -17,6 +17,7 @@ from gradtx.core import (
     Tunable,
     abs_sq,
     as_transformation,
+    is_zero,
 )
 from gradtx.schedules import inverse_time_decay, product
 from gradtx.techniques._descend import WeightDecayMode, descend
@@ -88,7 +89,7 @@ def adagrad(
 
 def _decaying(rate: Hyper, decay: Any) -> Hyper:
     """η / (1 + k·(t-1)) as one rate, so that whatever is scaled by the rate decays with it."""
-    if not isinstance(decay, jax.Array) and decay == 0:
+    if is_zero(decay):
         return rate
     if isinstance(rate, Tunable):
         raise ValueError(

@@ -1,9 +1,9 @@
 """What surrounds the direction of an optimizer: momentum, weight decay and the learning rate, in their order."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from gradtx.conditioning import add_decayed_weights, decay_weights
-from gradtx.core import Hyper, Selector, Stateful, Transformation, chain
+from gradtx.core import Hyper, Selector, Stateful, Transformation, chain, is_zero
 from gradtx.techniques._learning_rate import scale_by_learning_rate
 from gradtx.techniques._trace import trace
 
@@ -11,14 +11,7 @@ MomentumForm = Literal["heavy_ball", "average", "velocity"]
 """bₜ = β·bₜ₋₁ + gₜ; bₜ = β·bₜ₋₁ + (1-β)·gₜ; or bₜ = β·bₜ₋₁ - ηₜ·gₜ, the learning rate inside the buffer."""
 
 WeightDecayMode = Literal["coupled", "decoupled", "independent", "cautious", "after"]
-"""Where λ·θ goes, for an optimizer of direction d(g):
-
-coupled: θ - η·d(g + λ·θ), L2 regularisation.
-decoupled: θ - η·(d(g) + λ·θ).
-independent: θ - η·d(g) - λ·θ; where the rate varies, give λ the schedule that it is to follow.
-cautious: θ - η·(d(g) + λ·θ·[d(g)·θ ≥ 0]).
-after: (1 - η·λ)·(θ - η·d(g)).
-"""
+"""Where λ·θ goes: `adamw` has the equation of each."""
 
 
 def descend(
@@ -41,10 +34,10 @@ def descend(
         )
     velocity = momentum_form == "velocity"
     twice = weight_decay_mode == "after" or (velocity and weight_decay_mode in ("decoupled", "cautious"))
-    if twice and isinstance(learning_rate, Stateful) and not _is_zero(weight_decay):
+    if twice and isinstance(learning_rate, Stateful) and not is_zero(weight_decay):
         learning_rate = learning_rate.under("learning_rate")  # two stages have it, and it is one
     rate = chain(scale_by_learning_rate(learning_rate))
-    if _is_zero(momentum):
+    if is_zero(momentum):
         if nesterov:
             raise ValueError(f"nesterov needs a momentum, got {momentum}")
         velocity = False
@@ -52,7 +45,7 @@ def descend(
         rate = chain(rate, trace(momentum, nesterov, dampening=dampening))
     else:
         direction = (*direction, trace(momentum, nesterov, momentum_form, dampening))
-    if _is_zero(weight_decay):
+    if is_zero(weight_decay):
         return chain(*direction, rate)
     match weight_decay_mode:
         case "coupled":
@@ -65,8 +58,3 @@ def descend(
     if velocity:  # whose buffer the decay must stay out of
         return chain(*direction, rate, decay_weights(weight_decay, learning_rate, cautious, mask=mask))
     return chain(*direction, add_decayed_weights(weight_decay, cautious, mask), rate)
-
-
-def _is_zero(value: Any) -> bool:
-    """Whether there is none of it, whatever the step: a schedule, a tunable or a traced number may be more than 0."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value == 0)

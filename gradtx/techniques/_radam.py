@@ -54,20 +54,19 @@ class ScaleByRadam(Rule):
         # Where the variance is intractable the factors may be 0 or negative; they are not used.
         safe = jnp.where(certain, rho, 5.0)
         square = (safe - 4) * (safe - 2) * limit / ((limit - 4) * (limit - 2) * safe)
-        eps = self.eps * jnp.sqrt(debias2) if self.eps_hat else jnp.asarray(self.eps, debias2.dtype)
+        eps = {"eps": self.eps * jnp.sqrt(debias2)} if self.eps_hat else {}
         return {
             "debias1": debias(self.b1, at.count),
             "debias2": debias2,
             "certain": certain,
             "rectification": jnp.sqrt(jnp.where(certain, square, 1.0)),
-            "eps": eps,
-        }
+        } | eps
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         mu = ema(slot.mu, g, self.b1)
         nu = ema(slot.nu, abs_sq(g), self.b2)
         mu_hat = unbiased(mu, g, at.measured["debias1"], at.count)
-        root = jnp.sqrt(nu * at.measured["debias2"]) + at.measured["eps"]
+        root = jnp.sqrt(nu * at.measured["debias2"]) + (at.measured["eps"] if self.eps_hat else self.eps)
         rectified = quotient(at.measured["rectification"] * mu_hat, root, self.eps)
         return jnp.where(at.measured["certain"], rectified, mu_hat), {"mu": mu, "nu": nu}
 

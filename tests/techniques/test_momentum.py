@@ -133,3 +133,17 @@ def test_no_momentum_keeps_no_buffer():
     for momentum in (None, 0, 0.0):
         assert gx.sgd(0.1, momentum=momentum) == gx.sgd(0.1)
         assert not gx.rmsprop(0.1, momentum=momentum).init(jnp.ones(1)).stages.keys() & {"trace"}
+
+
+@pytest.mark.parametrize("zero", [None, 0, 0.0, np.float32(0), np.int64(0), np.zeros(())])
+def test_a_constant_zero_is_no_momentum_and_no_decay(zero):
+    assert gx.sgd(0.1, momentum=zero, weight_decay=zero) == gx.sgd(0.1)
+
+
+@pytest.mark.parametrize("zero", [jnp.asarray(0.0), lambda step: 0.0, gx.tunable(0.0)])
+def test_a_zero_that_may_become_more_is_kept(zero):
+    assert list(gx.sgd(0.1, momentum=zero, weight_decay=zero).stages) == [
+        "trace",
+        "add_decayed_weights",
+        "scale_by_learning_rate",
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradtx.conditioning import clip, clip_by_global_norm, clip_by_norm
-from gradtx.core import Interval, Transformation, chain
+from gradtx.core import Interval, Transformation, chain, is_zero
 from gradtx.interop._arguments import DECAY, FRACTION, NON_NEGATIVE, check
 
 RANGES = {
@@ -78,7 +78,7 @@ def _with_common(ranges: dict[str, Interval], make: Callable[..., Transformation
         if len(bounds) > 1:
             raise ValueError(f"{name}: only one of {', '.join(CLIPS)} can be set, got {bounds}")
         # Keras takes 0 for no bound.
-        clips = [CLIPS[a](c) for a, c in bounds.items() if not (isinstance(c, int | float) and c == 0)]
+        clips = [CLIPS[a](c) for a, c in bounds.items() if not is_zero(c)]
         decay = given["weight_decay"]
         if decay is None and "weight_decay" in mine:
             raise ValueError(f"{name}: weight_decay must be a number, got None")

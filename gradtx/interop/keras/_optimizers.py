@@ -1,6 +1,6 @@
 """`keras.optimizers`."""
 
-from gradtx.core import Hyper, Interval, Transformation
+from gradtx.core import Hyper, Interval, Transformation, is_zero
 from gradtx.interop._arguments import FRACTION
 from gradtx.interop.keras._common import constructor
 from gradtx.techniques import adadelta, adagrad, adam, adamax, ftrl, lion, nadam, rmsprop, sgd
@@ -16,7 +16,7 @@ def SGD(
     >>> keras.SGD(learning_rate=0.01, momentum=0.9, clipvalue=0.5)
     chain(clip(0.5), scale_by_learning_rate(0.01), trace(0.9))
     """
-    ahead = nesterov and not (isinstance(momentum, int | float) and momentum == 0)  # Keras has no look-ahead then
+    ahead = nesterov and not is_zero(momentum)  # Keras has no look-ahead then
     return sgd(learning_rate, momentum, ahead, "velocity", weight_decay=weight_decay)
 
 

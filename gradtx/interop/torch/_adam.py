@@ -7,7 +7,7 @@ from gradtx.interop.torch._common import adaptive, constructor, mode
 from gradtx.techniques import adam, adamax, nadam, radam
 
 
-@constructor
+@constructor()
 def Adam(
     params: Any = None,
     lr: Hyper = 1e-3,
@@ -42,7 +42,7 @@ def Adam(
     return adaptive("Adam", params, maximize, tx)
 
 
-@constructor
+@constructor()
 def AdamW(
     params: Any = None,
     lr: Hyper = 1e-3,
@@ -62,7 +62,7 @@ def AdamW(
     return adaptive("AdamW", params, maximize, tx)
 
 
-@constructor
+@constructor()
 def Adamax(
     params: Any = None,
     lr: Hyper = 2e-3,
@@ -80,7 +80,7 @@ def Adamax(
     return adaptive("Adamax", params, maximize, tx)
 
 
-@constructor
+@constructor()
 def NAdam(
     params: Any = None,
     lr: Hyper = 2e-3,
@@ -103,7 +103,7 @@ def NAdam(
     return adaptive("NAdam", params, maximize, tx)
 
 
-@constructor
+@constructor()
 def RAdam(
     params: Any = None,
     lr: Hyper = 1e-3,

@@ -1,28 +1,32 @@
 """What PyTorch's optimizers share."""
 
+from collections.abc import Callable
 from typing import Any
 
 from gradtx.conditioning import add_decayed_weights
-from gradtx.core import Interval, Record, Transformation, by_parts, chain
-from gradtx.interop._arguments import DECAY, FRACTION, NON_NEGATIVE, REAL, checked
+from gradtx.core import Interval, Record, Transformation, by_parts, chain, is_zero
+from gradtx.interop._arguments import DECAY, FRACTION, NON_NEGATIVE, REAL, P, checked
 from gradtx.techniques import WeightDecayMode, scale_by_schedule
 
-constructor = checked(
-    {
-        "lr": NON_NEGATIVE,
-        "momentum": FRACTION,
-        "dampening": REAL,
-        "weight_decay": NON_NEGATIVE,
-        "lr_decay": Interval(0.0, hyper=False),
-        "initial_accumulator_value": NON_NEGATIVE,
-        "eps": NON_NEGATIVE,
-        "rho": FRACTION,
-        "betas": DECAY,
-        "momentum_decay": NON_NEGATIVE,
-        "lambd": NON_NEGATIVE,
-        "t0": REAL,
-    }
-)
+RANGES = {
+    "lr": NON_NEGATIVE,
+    "momentum": FRACTION,
+    "dampening": REAL,
+    "weight_decay": NON_NEGATIVE,
+    "lr_decay": Interval(0.0, hyper=False),
+    "initial_accumulator_value": NON_NEGATIVE,
+    "eps": NON_NEGATIVE,
+    "rho": FRACTION,
+    "betas": DECAY,
+    "momentum_decay": NON_NEGATIVE,
+    "lambd": NON_NEGATIVE,
+    "t0": REAL,
+}
+
+
+def constructor(**ranges: Interval) -> Callable[[Callable[P, Transformation]], Callable[P, Transformation]]:
+    """Holds the arguments to their ranges; `ranges` are those that differ from the common ones, or add to them."""
+    return checked(RANGES | ranges)
 
 
 def optimizer(name: str, params: Any, maximize: bool, *stages: Transformation, weight_decay: Any = 0) -> Transformation:
@@ -32,7 +36,7 @@ def optimizer(name: str, params: Any, maximize: bool, *stages: Transformation, w
     if isinstance(params, list | tuple) and any(isinstance(p, dict) and "params" in p for p in params):
         raise NotImplementedError(f"{name}: parameter groups are not supported; make a transformation for each group")
     before = [scale_by_schedule(-1.0)] if maximize else []
-    if not (isinstance(weight_decay, int | float) and weight_decay == 0):
+    if not is_zero(weight_decay):
         before.append(add_decayed_weights(weight_decay))
     return chain(*before, *stages)
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from gradtx.core import Hyper, Transformation
-from gradtx.interop._arguments import FRACTION, NON_NEGATIVE, check
+from gradtx.core import Hyper, Transformation, is_zero
+from gradtx.interop._arguments import FRACTION, NON_NEGATIVE
 from gradtx.interop.torch._common import adaptive, constructor, optimizer
 from gradtx.techniques import adadelta, adagrad, asgd, rmsprop, rprop, sgd
 
 
-@constructor
+@constructor()
 def SGD(
     params: Any = None,
     lr: Hyper = 1e-3,
@@ -30,7 +30,7 @@ def SGD(
     >>> torch.SGD(lr=0.1, momentum=0.9, weight_decay=5e-4)
     chain(add_decayed_weights(0.0005), trace(0.9), scale_by_learning_rate(0.1))
     """
-    if nesterov and (_is_zero(momentum) or not _is_zero(dampening)):
+    if nesterov and (is_zero(momentum) or not is_zero(dampening)):
         raise ValueError(
             f"SGD: nesterov needs a momentum above 0 and a dampening of 0, got {momentum!r} and {dampening!r}"
         )
@@ -38,7 +38,7 @@ def SGD(
     return optimizer("SGD", params, maximize, tx, weight_decay=weight_decay)
 
 
-@constructor
+@constructor()
 def ASGD(
     params: Any = None,
     lr: Hyper = 1e-2,
@@ -58,7 +58,7 @@ def ASGD(
     return optimizer("ASGD", params, maximize, asgd(lr, lambd, alpha, t0), weight_decay=weight_decay)
 
 
-@constructor
+@constructor()
 def Adagrad(
     params: Any = None,
     lr: Hyper = 1e-2,
@@ -77,7 +77,7 @@ def Adagrad(
     return adaptive("Adagrad", params, maximize, tx)
 
 
-@constructor
+@constructor()
 def Adadelta(
     params: Any = None,
     lr: Hyper = 1.0,
@@ -97,7 +97,7 @@ def Adadelta(
     return adaptive("Adadelta", params, maximize, adadelta(lr, rho, eps, weight_decay, "coupled"))
 
 
-@constructor
+@constructor(alpha=FRACTION)
 def RMSprop(
     params: Any = None,
     lr: Hyper = 1e-2,
@@ -115,7 +115,6 @@ def RMSprop(
 
     With centered, v less the square of the averaged gradient takes the place of v. See `gradtx.rmsprop`.
     """
-    check("RMSprop: alpha", FRACTION, alpha)
     tx = rmsprop(
         lr,
         alpha,
@@ -129,7 +128,7 @@ def RMSprop(
     return adaptive("RMSprop", params, maximize, tx)
 
 
-@constructor
+@constructor(etas=NON_NEGATIVE, step_sizes=NON_NEGATIVE)
 def Rprop(
     params: Any = None,
     lr: float = 1e-2,
@@ -145,12 +144,6 @@ def Rprop(
 
     They stay within step_sizes. See `gradtx.rprop`.
     """
-    check("Rprop: etas", NON_NEGATIVE, etas)
-    check("Rprop: step_sizes", NON_NEGATIVE, step_sizes)
     if not 0 < etas[0] < 1 < etas[1]:
         raise ValueError(f"Rprop: etas must be in (0, 1) and (1, inf), got {etas}")
     return optimizer("Rprop", params, maximize, rprop(lr, *etas, *step_sizes))
-
-
-def _is_zero(value: Any) -> bool:
-    return isinstance(value, int | float) and value == 0
