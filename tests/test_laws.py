@@ -16,7 +16,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
-from gradtx.core import Rule, Scope
+from gradtx.core import Rule, Scope, Transformation, hyperparameters
 from tests.cases import CASES
 from tests.helpers import DTYPES, assert_close, gradients, optax_trajectory, relaxed, trajectory, tree
 from tests.problems import PROBLEMS
@@ -142,6 +142,23 @@ def test_tunable_equals_constant(case):
         tuned.append(u)
     constant, _, _ = trajectory(case.tx(**{case.varying: value}), params, grads)
     assert_close(tuned, constant, rtol=1e-4, atol=1e-6)
+
+
+@every_case
+def test_every_hyperparameter_takes_a_schedule(case):
+    """All at once, but those that a slot starts from, which has no step."""
+
+    def scheduled(stage):
+        rule = stage.technique
+        fills = {slot.fill for slot in rule.slots.values()} if isinstance(rule, Rule) else set()
+        values = {name: getattr(rule, name) for name in hyperparameters(type(rule)).keys() - fills}
+        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+        return stage._replace(technique=rule.replace({n: lambda step, v=v: jnp.asarray(v) for n, v in numbers.items()}))
+
+    tx, params, grads = case.tx(), tree(1), gradients(3)
+    expected, _, _ = trajectory(tx, params, grads)
+    found, _, _ = trajectory(Transformation(tuple(map(scheduled, tx._stages))), params, grads)
+    assert_close(found, expected, rtol=2e-5, atol=1e-6)
 
 
 @every_case

@@ -5,14 +5,13 @@ from gradtx.core._apply import apply_updates as apply_updates
 from gradtx.core._apply import lookahead_point as lookahead_point
 from gradtx.core._hyperparams import hyperparams as hyperparams
 from gradtx.core._hyperparams import set_hyperparams as set_hyperparams
+from gradtx.core._kinds import Interval as Interval
+from gradtx.core._kinds import Name as Name
+from gradtx.core._kinds import hyperparameters as hyperparameters
+from gradtx.core._kinds import is_zero as is_zero
 from gradtx.core._numerics import abs_sq as abs_sq
 from gradtx.core._numerics import times_plus as times_plus
-from gradtx.core._record import Interval as Interval
-from gradtx.core._record import Name as Name
 from gradtx.core._record import Record as Record
-from gradtx.core._record import Stateful as Stateful
-from gradtx.core._record import hyperparameters as hyperparameters
-from gradtx.core._record import is_zero as is_zero
 from gradtx.core._rule import At as At
 from gradtx.core._rule import Bound as Bound
 from gradtx.core._rule import Decay as Decay
@@ -32,6 +31,7 @@ from gradtx.core._select import Mask as Mask
 from gradtx.core._select import Selector as Selector
 from gradtx.core._select import matrices_only as matrices_only
 from gradtx.core._state import State as State
+from gradtx.core._stateful import Stateful as Stateful
 from gradtx.core._transformation import Part as Part
 from gradtx.core._transformation import Stage as Stage
 from gradtx.core._transformation import Transformation as Transformation

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from gradtx.core._record import Stateful, is_real_scalar
+from gradtx.core._kinds import is_real_scalar
 from gradtx.core._rule import TreeStage
 from gradtx.core._state import State
+from gradtx.core._stateful import Stateful
 from gradtx.core._trees import Flat, dtype_of, is_complex, is_trainable
 
 

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jax.tree_util import keystr
 
 from gradtx.core._check import from_state
-from gradtx.core._record import hyperparameters
+from gradtx.core._kinds import hyperparameters
 from gradtx.core._rule import TreeStage
 from gradtx.core._slots import varying
 from gradtx.core._state import State

@@ -8,7 +8,9 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 import jax
 import numpy as np
 
-from gradtx.core._record import Interval, Record, Seed, Stateful
+from gradtx.core._kinds import Interval, Seed
+from gradtx.core._record import Record
+from gradtx.core._stateful import Stateful
 
 Schedule: TypeAlias = Callable[[Any], Any]
 Hyper: TypeAlias = float | jax.Array | Schedule | Stateful

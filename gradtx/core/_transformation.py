@@ -9,8 +9,8 @@ from typing import Annotated, Any, NamedTuple, ParamSpec, TypeAlias
 import jax
 import optax
 
+from gradtx.core._kinds import hyperparameters
 from gradtx.core._lift import Lift
-from gradtx.core._record import hyperparameters
 from gradtx.core._rule import Rule, Scope, TreeStage
 from gradtx.core._slots import stateful
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core._record import Interval, Name, Stateful
+from gradtx.core._kinds import Interval, Name
+from gradtx.core._stateful import Stateful
 
 
 class Tunable(Stateful):

@@ -32,7 +32,7 @@ shared = {
 def metrics(seed, count=240):
     """Float32 numbers that fall, rise or stand still for a while, around zero or far from it; a few are no numbers."""
     rng = np.random.RandomState(seed)
-    pace = np.repeat(rng.choice([-0.1, 0.0, 0.1, 1e-5], count // 12), 12)
+    pace = np.repeat(rng.choice([-0.1, 0.0, 0.1, 1.3e-5], count // 12), 12)
     values = (
         rng.choice([0.0, 3.0, -3.0, -100.0]) + np.cumsum(pace) + rng.choice([0.0, 0.01]) * rng.standard_normal(count)
     )
