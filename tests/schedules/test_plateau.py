@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -251,6 +252,22 @@ def test_scans_vmaps_and_resumes():
         state, second = jax.jit(run)(pickle.loads(pickle.dumps(state)), alone[17:])
         chex.assert_trees_all_close(updates[i], jnp.concatenate([first, second]), rtol=1e-6)
         chex.assert_trees_all_equal(jax.tree.map(lambda a, i=i: a[i], many).hyperparams, state.hyperparams)
+
+
+def test_the_metric_passes_through_optax_and_flax():
+    tx, x = gx.sgd(S.reduce_on_plateau(1.0, patience=0)), jnp.ones(2)
+    outer = optax.chain(optax.identity(), tx)
+    model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    grads = jax.tree.map(jnp.zeros_like, nnx.state(model, nnx.Param))
+    state, own = outer.init(x), tx.init(x)
+    for _ in range(3):
+        _, state = outer.update(x, state, x, value=1.0)
+        p, own = gx.apply_gradients(tx, x, own, x, value=1.0)
+        optimizer.update(model, grads, value=1.0)
+    for found in (state, own, nnx.to_pure_dict(nnx.state(optimizer))):
+        np.testing.assert_allclose(optax.tree.get(found, "scale"), 0.01, rtol=1e-6)
+    np.testing.assert_allclose(p, 0.99, rtol=1e-6)
 
 
 def test_is_data():
