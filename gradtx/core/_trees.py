@@ -1,6 +1,6 @@
 """Trees whose None leaves stay in place, and the dtypes of the arithmetic."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +16,10 @@ class Flat(NamedTuple):
 
     def unflatten(self, leaves: Sequence[Any]) -> Any:
         return jax.tree.unflatten(self.treedef, leaves)
+
+    def map_trained(self, f: Callable[[Any], Any]) -> Any:
+        """The tree of `f` of each leaf that is trained, None in the place of the others."""
+        return self.unflatten([f(leaf) if is_trainable(leaf) else None for leaf in self.leaves])
 
     def paths(self) -> list[str]:
         """Where the leaves are, as selectors see it: "layers/0/kernel", and "" for a tree that is a leaf."""
