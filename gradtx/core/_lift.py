@@ -100,7 +100,7 @@ class _Resolved(NamedTuple):
     slots: Mapping[str, Flat]
     scalars: Mapping[str, Any]
     measured: Mapping[str, Any]
-    mask: Sequence[bool] | None
+    mask: Mapping[int, bool] | None
 
     @property
     def measures(self) -> bool:
@@ -256,7 +256,7 @@ def _resolve(name: str, rule: Any, step: _Step) -> _Resolved:
     return _Resolved(name, rule.replace(static), hyper, arrays, scalars, {}, mask)
 
 
-def _mask(name: str, stage: Any, params: Any, check: bool = False) -> list[bool] | None:
+def _mask(name: str, stage: Any, params: Any, check: bool = False) -> dict[int, bool] | None:
     """Which leaves a stage's mask selects, None for all. It sees shapes alone: the same at `init` and at every step."""
     selector = stage.mask if isinstance(stage, Rule) and stage.masked else None  # type: ignore[attr-defined]
     return None if selector is None else select(selector, params, f"{name}: mask", check)

@@ -29,6 +29,14 @@ class Flat(NamedTuple):
         """The same as Python would index the tree, which unlike the paths tells a key with slashes from two keys."""
         return [jax.tree_util.keystr(keys) for keys in self._keys()]
 
+    def trained(self) -> dict[int, tuple[str, jax.ShapeDtypeStruct]]:
+        """The leaves that are trained, by number: path, shape and dtype."""
+        return {
+            i: (path, jax.ShapeDtypeStruct(np.shape(leaf), dtype_of(leaf)))
+            for i, (path, leaf) in enumerate(zip(self.paths(), self.leaves, strict=True))
+            if is_trainable(leaf)
+        }
+
     def _keys(self) -> list[Any]:
         numbered = jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))  # None would be no leaf
         return [keys for keys, _ in jax.tree.leaves_with_path(numbered)]
