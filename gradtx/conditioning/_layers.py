@@ -62,8 +62,8 @@ def _found(params: Mapping[int, tuple[str, jax.ShapeDtypeStruct]], where: str) -
         layers = {i: name for i, name in heads.items() if not _INPUT.search(name)}
         numbers = _numbers(set(layers.values()))
         names, deeper = set(heads.values()), {name for i, name in layers.items() if _numbers(inside[i][1:])}
-        if len(names) == 1 and not (max(names).isdecimal() or (numbers and beside)):
-            (below,) = names  # a wrapper: a numbered one is of the whole tree
+        if len(names) == 1 and not (numbers and beside) and (deeper or not max(names).isdecimal()):
+            (below,) = names  # a wrapper; a numbered one is of the whole tree
         elif len(deeper) == 1 and not numbers:
             (below,) = deeper
         else:

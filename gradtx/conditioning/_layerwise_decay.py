@@ -26,7 +26,7 @@ class LayerwiseDecay(Rule):
 
     For the end of a chain: behind the learning rate, it makes one rate per layer, and decoupled weight decay shrinks
     alike, as in PyTorch's parameter groups. In front of a rule that divides by the size of gradients, such as Adam's,
-    it has no effect.
+    it has next to no effect.
 
     Args:
         decay: d in (0, 1]; 0.8 for ELECTRA's smaller models, 1/2.6 for ULMFiT.

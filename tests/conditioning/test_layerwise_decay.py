@@ -128,6 +128,7 @@ TREES = {
     "Equinox": (lambda: eqx_mlp(2), {f"layers/{i}/": i for i in range(3)}),
     "Equinox, one layer": (lambda: eqx_mlp(0), {"layers/0/": 0}),
     "list of dictionaries": (lambda: [LINEAR] * 12, {f"{i}/": i for i in range(12)}),
+    "a tree in a tuple": (lambda: ({"layers": [W, W], "head": W},), {"0/layers/0": 0, "0/layers/1": 1, "0/head": 2}),
     "pairs, with layers that have none": (lambda: [(W, B), (), (W, B)], {"0/": 0, "2/": 1}),
     "one dictionary": (lambda: {"w1": W, "b1": B, "w2": W, "b2": B}, {"w1": 0, "b1": 0, "w2": 1, "b2": 1}),
     "BERT": (
