@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import Rule, Stage, Transformation, chain, hyperparameters, hyperparams
+from gradtx.core import Rule, Stage, Transformation, chain, hyperparameters
 from gradtx.core._record import same
+from gradtx.core._slots import varying
 from gradtx.core._trees import Flat, flatten, is_trainable
 
 _WIDTH = 120
@@ -34,7 +35,7 @@ class GroupDescription:
     """Parameters that a stage treats alike.
 
     Attributes:
-        name: "selected" or "not selected" by a mask, the depth of a layer.
+        name: "selected" or "not selected" by a mask, the depth of a layer; "part.stage: …" inside a stage of parts.
         hyperparams: The hyperparameters in which the stage's groups differ, at the first step.
         paths: The parameters.
         shown: The same, abbreviated by globs.
@@ -157,12 +158,18 @@ def _stage(name: str, stage: Any, state: Any, groups: tuple[GroupDescription, ..
 
 
 def _groups(stage: Any, params: Flat) -> tuple[GroupDescription, ...]:
-    found = stage.groups(params, stage.label, check=False) if isinstance(stage, Rule) else None
+    if not isinstance(stage, Rule):
+        return tuple(
+            dataclasses.replace(group, name=f"{part}.{name}: {group.name}")
+            for part, tx in stage.parts().items()
+            for name, inner in tx.stages.items()
+            for group in _groups(inner, params)
+        )
+    found = stage.groups(params, stage.label, check=False)
     if found is None:
         return ()
     alone = Transformation((Stage(stage),))
-    first = hyperparams(alone, alone._lift.state(flatten({})))
-    rule = stage.replace({name.rpartition(".")[2]: value for name, value in first.items()})
+    rule = stage.replace(varying(stage.label, stage, alone._lift.state(flatten({}))))
     names = {i: name for i, (name, _) in params.trained().items()}
     order = sorted(dict.fromkeys(found.values()), key=lambda group: group is False)  # first what a mask selects
     rules = {group: rule.for_group(group) for group in order}

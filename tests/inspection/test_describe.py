@@ -96,6 +96,13 @@ def test_what_has_no_common_names_is_cut_after_three_lines():
     assert last.endswith("… 5 more")
 
 
+def test_groups_inside_a_stage_of_parts():
+    part = gx.chain(gx.sgd(0.1), gx.layerwise_decay(0.5))
+    (stage,) = gx.describe(gx.switch(gx.adam(0.1), part, at=5), TRANSFORMER).stages
+    assert [g.name for g in stage.groups[:2]] == ["second.layerwise_decay: depth 0", "second.layerwise_decay: depth 1"]
+    assert stage.groups[1].shown == ("blocks/0/*",)
+
+
 def test_a_mask_that_selects_all_has_one_group():
     (stage,) = gx.describe(gx.add_decayed_weights(0.1, mask="*"), TRANSFORMER).stages
     assert [(g.name, g.hyperparams, g.shown) for g in stage.groups] == [
