@@ -19,6 +19,7 @@ from gradtx.conditioning import clip as clip
 from gradtx.conditioning import clip_by_global_norm as clip_by_global_norm
 from gradtx.conditioning import clip_by_norm as clip_by_norm
 from gradtx.conditioning import decay_weights as decay_weights
+from gradtx.conditioning import layerwise_decay as layerwise_decay
 
 # What a transformation is
 from gradtx.core import State as State

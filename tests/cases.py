@@ -310,6 +310,14 @@ def decay_weights(g, p, t, s, weight_decay, learning_rate=1.0, cautious=False, a
     return g - learning_rate * weight_decay * decayed
 
 
+def layerwise_decay(g, p, t, s, decay, depth):
+    assert depth == LAYERS
+    return g * decay ** {3: 2, 0: 1}.get(s["leaf"], 0)
+
+
+LAYERS = ("w", "deep/*", "*")
+
+
 def _optax_rms(decay=0.9, eps=1e-8, initial_scale=0.0, eps_inside_sqrt=True, centered=False, bias_correction=False):
     make = optax.scale_by_stddev if centered else optax.scale_by_rms
     return make(decay, eps, initial_scale, eps_inside_sqrt, bias_correction)
@@ -333,6 +341,12 @@ def _optax_nadam(momentum_decay, **arguments):
 def _optax_amsgrad(amsgrad, **arguments):
     assert amsgrad == "corrected"
     return optax.amsgrad(**arguments)
+
+
+def _optax_layerwise(decay, depth):
+    assert depth == LAYERS
+    labels = {"w": 2, "deep": [1, None], "s": 0, "z": 0}
+    return optax.partition({n: optax.scale(decay**n) for n in range(3)}, labels)
 
 
 def _optax_adadelta(learning_rate, decay=0.9, eps=1e-6):
@@ -614,5 +628,13 @@ CASES = [
         None,
         optimizer=True,
         stored=1,
+    ),
+    Case(
+        gx.layerwise_decay,
+        {"decay": 0.8, "depth": LAYERS},
+        layerwise_decay,
+        _optax_layerwise,
+        "decay",
+        static=("depth",),
     ),
 ]

@@ -40,6 +40,7 @@ VOCABULARY = {
     "eps_inside_sqrt",
     "eps_inside_max",
     "decay",
+    "depth",
     "momentum",
     "nesterov",
     "weight_decay",

@@ -11,12 +11,6 @@ import numpy as np
 from gradtx.core import abs_sq
 
 
-def global_norm(arrays: Sequence[jax.Array]) -> jax.Array:
-    """√Σ|g|² over all elements of all arrays, where the squares may overflow or underflow."""
-    norm, scale = scaled_global_norm(arrays)
-    return norm / scale
-
-
 def scaled_global_norm(arrays: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
     """(s·‖g‖, s) over all arrays: s is a power of two, less than 1 where ‖g‖ itself may overflow."""
     if not arrays:

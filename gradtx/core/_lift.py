@@ -5,7 +5,7 @@ every parameter is handled on its own, all rules in one function per parameter, 
 expression. That function is a nested `jax.jit`: parameters of one shape and dtype are traced once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,6 @@ from gradtx.core._check import check_call, check_leaves, check_params, check_str
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
 from gradtx.core._rounding import ROUNDINGS
 from gradtx.core._rule import Role, Rule, Scope, TreeStage
-from gradtx.core._select import select
 from gradtx.core._slots import init_slot, stateful, varying, widened
 from gradtx.core._state import State
 from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
@@ -37,11 +36,12 @@ class Lift:
         flat = flatten(params)
         check_params(flat)
         for name, stage in self.stages.items():
-            _mask(name, stage, flat, check=True)
+            if isinstance(stage, Rule):
+                stage.groups(flat, name, check=True)
         return self.state(flat)
 
     def state(self, flat: Flat) -> State:
-        """The state before the first step, for parameters that need not be the ones that masks speak of."""
+        """The state before the first step, for parameters that need not be the ones that rules group."""
         states = {}
         for name, stage in self.stages.items():
             if isinstance(stage, TreeStage):
@@ -100,18 +100,19 @@ class _Resolved(NamedTuple):
     slots: Mapping[str, Flat]
     scalars: Mapping[str, Any]
     measured: Mapping[str, Any]
-    mask: Sequence[bool] | None
+    groups: Mapping[int, Hashable] | None
 
     @property
     def measures(self) -> bool:
         return self.rule.scope is Scope.TREE or type(self.rule).prepare is not Rule.prepare
 
-    def for_leaf(self, masked: bool) -> tuple[Any, Mapping[str, Any]]:
-        """(the rule with its name, its varying hyperparameters) for a leaf that is masked or not."""
-        if not masked:
+    def for_group(self, group: Hashable) -> tuple[Any, Mapping[str, Any]]:
+        """(the rule with its name, its varying hyperparameters) for the leaves of a group."""
+        if self.groups is None:
             return (self.name, self.rule), self.hyper
-        off = self.rule.replace(dict.fromkeys(self.rule.masked, 0.0))
-        return (self.name, off), {k: v for k, v in self.hyper.items() if k not in self.rule.masked}
+        rule = self.rule.replace(self.hyper).for_group(group)
+        hyper = {field: x for field, x in vars(rule).items() if isinstance(x, jax.Array | np.ndarray | np.generic)}
+        return (self.name, rule.replace(dict.fromkeys(hyper, _VARIES))), hyper
 
 
 class _Step:
@@ -179,16 +180,16 @@ class _Step:
             "key": key if finish == "stochastic" else None,
         }
         slots = [slot for r in rules for slot in r.slots.values()]
-        with_mask, unmasked = any(r.mask is not None for r in rules), (False,) * len(rules)
-        functions: dict[Any, Any] = {}  # hashing the rules once a dtype and a mask, not once a leaf
+        grouped, alike = any(r.groups is not None for r in rules), (None,) * len(rules)
+        functions: dict[Any, Any] = {}  # hashing the rules once a dtype and a group, not once a leaf
         new = [{name: list(slot.leaves) for name, slot in r.slots.items()} for r in rules]
         for i in self.active:
             p = self.params.leaves[i] if self.params is not None else None
             out = dtype_of(self.flat.leaves[i] if finish == "update" else p) if finish else None
-            masked = tuple(r.mask is not None and not r.mask[i] for r in rules) if with_mask else unmasked
-            kind = self.dtype(i, slots), out, masked
+            groups = tuple(None if r.groups is None else r.groups[i] for r in rules) if grouped else alike
+            kind = self.dtype(i, slots), out, groups
             if kind not in functions:
-                variants = [r.for_leaf(off) for r, off in zip(rules, masked, strict=True)]
+                variants = [r.for_group(group) for r, group in zip(rules, groups, strict=True)]
                 static = tuple(rule for rule, _ in variants)
                 functions[kind] = leaf_function(static, kind[0], out, finish), [hyper for _, hyper in variants]
             function, hyper = functions[kind]
@@ -240,7 +241,7 @@ def _segments(stages: Mapping[str, Rule | TreeStage]) -> list[list[str]]:
 
 
 def _resolve(name: str, rule: Any, step: _Step) -> _Resolved:
-    """`rule` with its schedules evaluated, its tunables read, its slots found and its mask resolved."""
+    """`rule` with its schedules evaluated, its tunables read, its slots found and its groups told."""
     state = step.state
     hyper = {field: jnp.asarray(value) for field, value in varying(name, rule, state).items()}
     for field, value in hyper.items():
@@ -251,12 +252,5 @@ def _resolve(name: str, rule: Any, step: _Step) -> _Resolved:
     slots = from_state(state, "stages", name) if active else {}
     scalars = {slot: slots[slot] for slot, spec in active.items() if spec.role is Role.SCALAR}
     arrays = {slot: flatten(slots[slot]) for slot in active if slot not in scalars}
-    mask = _mask(name, rule, step.params)
-    static = dict.fromkeys(hyper, _VARIES) | ({"mask": None} if rule.masked else {})
-    return _Resolved(name, rule.replace(static), hyper, arrays, scalars, {}, mask)
-
-
-def _mask(name: str, stage: Any, params: Any, check: bool = False) -> list[bool] | None:
-    """Which leaves a stage's mask selects, None for all. It sees shapes alone: the same at `init` and at every step."""
-    selector = stage.mask if isinstance(stage, Rule) and stage.masked else None  # type: ignore[attr-defined]
-    return None if selector is None else select(selector, params, f"{name}: mask", check)
+    groups = rule.groups(step.params, name, check=False)
+    return _Resolved(name, rule.replace(dict.fromkeys(hyper, _VARIES)), hyper, arrays, scalars, {}, groups)

@@ -2,15 +2,17 @@
 
 import dataclasses
 import enum
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, TypeAlias
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
 import jax
 import numpy as np
 
 from gradtx.core._kinds import Interval, Seed
 from gradtx.core._record import Record
+from gradtx.core._select import select
 from gradtx.core._stateful import Stateful
+from gradtx.core._trees import Flat
 
 Schedule: TypeAlias = Callable[[Any], Any]
 Hyper: TypeAlias = float | jax.Array | Schedule | Stateful
@@ -121,8 +123,27 @@ class Rule(Record):
             raise TypeError(f"{cls.__name__}.needs has unknown entries {sorted(unknown)}")
         if cls.masked and ("param" not in cls.needs or "mask" not in cls.__annotations__):
             raise TypeError(f"{cls.__name__}: a rule with masked fields has a field mask, and needs the parameters")
+        if cls.groups is not Rule.groups and "param" not in cls.needs:
+            raise TypeError(f"{cls.__name__}: a rule with groups needs the parameters")
         if (cls.measure is not Rule.measure) != (cls.scope is Scope.TREE):
             raise TypeError(f"{cls.__name__}: a rule has scope TREE exactly if it has a measure")
+
+    def groups(self, params: Flat, where: str, check: bool) -> Mapping[int, Hashable] | None:
+        """The group of each trained parameter, by number, in the order to describe them in; None where all are alike.
+
+        It goes by names, shapes and dtypes alone, and so is the same at `init`, which asks with `check`, and at every
+        step. Here, the group is whether the field `mask` selects the parameter.
+        """
+        selector = self.mask if self.masked else None  # type: ignore[attr-defined]
+        return None if selector is None else select(selector, params, f"{where}: mask", check)
+
+    def for_group(self, group: Hashable) -> Self:
+        """This rule for the parameters of one group, given the values of its hyperparameters at this step.
+
+        A field that it sets to an array is an argument of the compiled function, any other a part of it: groups whose
+        rules differ in arrays alone are traced once.
+        """
+        return self.replace({"mask": None} | ({} if group else dict.fromkeys(self.masked, 0.0)))
 
     def prepare(self, at: At) -> Mapping[str, Any]:
         """Scalars of this step that take no gradients: computed once, not once a parameter. See `At.measured`."""

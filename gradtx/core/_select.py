@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core._record import Record
-from gradtx.core._trees import Flat, dtype_of, flatten, is_trainable
+from gradtx.core._trees import Flat, flatten
 
 Selector: TypeAlias = str | re.Pattern[str] | Callable[[str, Any], bool] | Any
 """A glob or a regular expression on the parameter's path, a predicate `(path, array)`, or a tree of booleans.
@@ -67,32 +67,32 @@ def matrices_only(path: str, array: Any) -> bool:
     return array.ndim > 1
 
 
-def select(selector: Selector, params: Flat, where: str, check: bool = True) -> list[bool]:
-    """Whether `selector` selects each leaf; leaves that are not trained are never selected.
+def select(selector: Selector, params: Flat, where: str, check: bool = True) -> dict[int, bool]:
+    """Whether `selector` selects each of the leaves that are trained, by number.
 
     Raises:
         ValueError: it selects none of the trained parameters, which `check=False` allows.
     """
+    trained = params.trained()
     if isinstance(selector, BoolTree):
-        chosen = _broadcast(selector, params, where)
+        all_chosen = _broadcast(selector, params, where)
+        chosen = {i: all_chosen[i] for i in trained}
     else:
-        chosen = [_matches(selector, *at) for at in zip(params.paths(), params.leaves, strict=True)]
-    chosen = [bool(c) and is_trainable(p) for c, p in zip(chosen, params.leaves, strict=True)]
-    trained = [path for path, p in zip(params.paths(), params.leaves, strict=True) if is_trainable(p)]
-    if check and trained and not any(chosen):
-        shown = ", ".join(map(repr, trained[:50])) + f" and {len(trained) - 50} more" * (len(trained) > 50)
+        chosen = {i: matches(selector, *at) for i, at in trained.items()}
+    if check and trained and not any(chosen.values()):
+        names = [repr(name) for name, _ in trained.values()]
+        shown = ", ".join(names[:50]) + f" and {len(names) - 50} more" * (len(names) > 50)
         raise ValueError(f"{where} selects no parameter: {selector!r}; the paths are {shown}")
     return chosen
 
 
-def _matches(selector: Any, path: str, leaf: Any) -> bool:
-    if not is_trainable(leaf):
-        return False
+def matches(selector: Any, path: str, array: jax.ShapeDtypeStruct) -> bool:
+    """Whether a glob, a regular expression or a predicate selects the parameter at `path`."""
     if isinstance(selector, str):
         return fnmatch.fnmatchcase(path, selector)
     if isinstance(selector, re.Pattern):
         return selector.search(path) is not None
-    answer = selector(path, jax.ShapeDtypeStruct(np.shape(leaf), dtype_of(leaf)))
+    answer = selector(path, array)
     if not _is_bool(answer):
         raise TypeError(f"the selector {selector!r} must answer True or False, got {answer!r} for {path!r}")
     return bool(answer)

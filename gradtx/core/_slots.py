@@ -14,7 +14,7 @@ from gradtx.core._record import same
 from gradtx.core._rule import Role, Rule, Slot
 from gradtx.core._state import State
 from gradtx.core._stateful import Stateful
-from gradtx.core._trees import Flat, dtype_of, is_complex, is_trainable, wide
+from gradtx.core._trees import Flat, dtype_of, is_complex, wide
 from gradtx.core._tunable import Tunable
 
 
@@ -45,7 +45,7 @@ def varying(name: str, stage: Any, state: State) -> dict[str, Any]:
 def init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
     """The slot of one stage: a tree like the parameters, or a scalar."""
     if slot.fill == "param":  # a copy: the parameter itself may be donated
-        return params.unflatten([jnp.array(p, wide(dtype_of(p))) if is_trainable(p) else None for p in params.leaves])
+        return params.map_trained(lambda p: jnp.array(p, wide(dtype_of(p))))
     fill = getattr(rule, slot.fill) if isinstance(slot.fill, str) else slot.fill
     fill = fill.value if isinstance(fill, Tunable) else fill
     if callable(fill) or isinstance(fill, Stateful):
@@ -58,7 +58,7 @@ def init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
     def full(p: Any) -> jax.Array:
         return _full_like(p, fill * (1 + 1j) if by_parts and is_complex(dtype_of(p)) else fill, wide(dtype_of(p), real))
 
-    return params.unflatten([full(p) if is_trainable(p) else None for p in params.leaves])
+    return params.map_trained(full)
 
 
 def _full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
@@ -73,4 +73,4 @@ def _full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
 
 def widened(params: Flat) -> Any:
     """What tree stages see: the trained parameters in the dtype of the arithmetic, None for the others."""
-    return params.unflatten([jnp.asarray(p, wide(dtype_of(p))) if is_trainable(p) else None for p in params.leaves])
+    return params.map_trained(lambda p: jnp.asarray(p, wide(dtype_of(p))))

@@ -1,6 +1,6 @@
 """Trees whose None leaves stay in place, and the dtypes of the arithmetic."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,10 @@ class Flat(NamedTuple):
     def unflatten(self, leaves: Sequence[Any]) -> Any:
         return jax.tree.unflatten(self.treedef, leaves)
 
+    def map_trained(self, f: Callable[[Any], Any]) -> Any:
+        """The tree of `f` of each leaf that is trained, None in the place of the others."""
+        return self.unflatten([f(leaf) if is_trainable(leaf) else None for leaf in self.leaves])
+
     def paths(self) -> list[str]:
         """Where the leaves are, as selectors see it: "layers/0/kernel", and "" for a tree that is a leaf."""
         return [jax.tree_util.keystr(keys, simple=True, separator="/") for keys in self._keys()]
@@ -24,6 +28,14 @@ class Flat(NamedTuple):
     def code(self) -> list[str]:
         """The same as Python would index the tree, which unlike the paths tells a key with slashes from two keys."""
         return [jax.tree_util.keystr(keys) for keys in self._keys()]
+
+    def trained(self) -> dict[int, tuple[str, jax.ShapeDtypeStruct]]:
+        """The leaves that are trained, by number: path, shape and dtype."""
+        return {
+            i: (path, jax.ShapeDtypeStruct(np.shape(leaf), dtype_of(leaf)))
+            for i, (path, leaf) in enumerate(zip(self.paths(), self.leaves, strict=True))
+            if is_trainable(leaf)
+        }
 
     def _keys(self) -> list[Any]:
         numbered = jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))  # None would be no leaf

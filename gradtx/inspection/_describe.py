@@ -1,16 +1,24 @@
 """What a transformation consists of and what its state costs."""
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Mapping
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import Rule, chain, hyperparameters
-from gradtx.core._trees import flatten, is_trainable
+from gradtx.core import Rule, Stage, Transformation, chain, hyperparameters
+from gradtx.core._record import same
+from gradtx.core._slots import varying
+from gradtx.core._trees import Flat, flatten, is_trainable
+
+_WIDTH = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +31,31 @@ class SlotDescription:
 
 
 @dataclasses.dataclass(frozen=True)
+class GroupDescription:
+    """Parameters that a stage treats alike.
+
+    Attributes:
+        name: "selected" or "not selected" by a mask, the depth of a layer; "part.stage: …" inside a stage of parts.
+        hyperparams: The hyperparameters in which the stage's groups differ, at the first step.
+        paths: The parameters.
+        shown: The same, abbreviated by globs.
+    """
+
+    name: str
+    hyperparams: Mapping[str, str]
+    paths: tuple[str, ...]
+    shown: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class StageDescription:
-    """A stage: its hyperparameters as given and its slots."""
+    """A stage: its hyperparameters as given, its slots and, if it does not treat all parameters alike, its groups."""
 
     name: str
     technique: str
     hyperparams: Mapping[str, str]
     slots: Mapping[str, SlotDescription]
+    groups: tuple[GroupDescription, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,22 +88,33 @@ class Description:
             for i in range(max(len(hyper), len(slots))):
                 name = stage.name if i == 0 else ""
                 rows.append((name, hyper[i] if i < len(hyper) else "", *(slots[i] if i < len(slots) else ("",) * 4)))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        lines.insert(1, "  ".join("─" * w for w in widths))
+        lines = _table(rows)
         per_parameter = f"{self.bytes_per_parameter:g} bytes of slots per parameter"
         total = (
             per_parameter
             if self.assumed
             else f"{self.parameters:,} parameters, {per_parameter}, {self.bytes:,} bytes in all"
         )
-        return "\n".join([*lines, total + (" (float32 assumed)" if self.assumed else "")])
+        return "\n".join([*lines, total + (" (float32 assumed)" if self.assumed else ""), *self._groups()])
 
     __repr__ = __str__
 
+    def _groups(self) -> list[str]:
+        """The second table: the groups of the stages that have some."""
+        groups = [(stage.name * (i == 0), g) for stage in self.stages for i, g in enumerate(stage.groups)]
+        rows = [("stage", "group", "hyperparameters", "arrays")]
+        for name, group in groups:
+            hyper = ", ".join(f"{field}={value}" for field, value in group.hyperparams.items())
+            rows.append((name, group.name, hyper, f"{len(group.paths):,}"))
+        room = max(20, _WIDTH - len(_table(rows)[1]) - 2)
+        shown = [["parameters"], *(_lines(group.shown, room) for _, group in groups)]
+        wrapped = zip(rows, shown, strict=True)
+        cells = [(*(row if i == 0 else ("",) * 4), line) for row, lines in wrapped for i, line in enumerate(lines)]
+        return _table(cells) if groups else []
+
 
 def describe(tx: Any, params: Any = None) -> Description:
-    """The stages of `tx` with their hyperparameters, slots, roles, dtypes and bytes.
+    """The stages of `tx` with their hyperparameters, slots, roles, dtypes, bytes and groups of parameters.
 
     Args:
         tx: A transformation; one of optax's counts as a single stage.
@@ -97,11 +134,14 @@ def describe(tx: Any, params: Any = None) -> Description:
     params = jnp.zeros((), jnp.float32) if assumed else params
     state = jax.eval_shape(lambda p: tx._lift.state(flatten(p)) if assumed else tx.init(p), params)
     leaves = [p for p in jax.tree.leaves(params) if is_trainable(p)]
-    stages = tuple(_stage(name, stage, state.stages.get(name)) for name, stage in tx.stages.items())
+    stages = tuple(
+        _stage(name, stage, state.stages.get(name), () if assumed else _groups(stage, flatten(params)))
+        for name, stage in tx.stages.items()
+    )
     return Description(stages, _bytes(state), sum(math.prod(np.shape(p)) for p in leaves), assumed)
 
 
-def _stage(name: str, stage: Any, state: Any) -> StageDescription:
+def _stage(name: str, stage: Any, state: Any, groups: tuple[GroupDescription, ...]) -> StageDescription:
     hyper = {
         field: repr(getattr(stage, field))
         for field in hyperparameters(type(stage))
@@ -114,7 +154,37 @@ def _stage(name: str, stage: Any, state: Any) -> StageDescription:
     else:
         slots = {"state": _slot("opaque", state)} if jax.tree.leaves(state) else {}
         technique = repr(stage)
-    return StageDescription(name, technique, hyper, slots)
+    return StageDescription(name, technique, hyper, slots, groups)
+
+
+def _groups(stage: Any, params: Flat) -> tuple[GroupDescription, ...]:
+    if not isinstance(stage, Rule):
+        return tuple(
+            dataclasses.replace(group, name=f"{part}.{name}: {group.name}")
+            for part, tx in stage.parts().items()
+            for name, inner in tx.stages.items()
+            for group in _groups(inner, params)
+        )
+    found = stage.groups(params, stage.label, check=False)
+    if found is None:
+        return ()
+    alone = Transformation((Stage(stage),))
+    rule = stage.replace(varying(stage.label, stage, alone._lift.state(flatten({}))))
+    names = {i: name for i, (name, _) in params.trained().items()}
+    order = sorted(dict.fromkeys(found.values()), key=lambda group: group is False)  # first what a mask selects
+    rules = {group: rule.for_group(group) for group in order}
+    differ = [
+        field
+        for field in hyperparameters(type(rule))
+        if any(not same(getattr(rule, field), getattr(special, field)) for special in rules.values())
+    ]
+    groups = []
+    for group, special in rules.items():
+        label = {True: "selected", False: "not selected"}[group] if isinstance(group, bool) else str(group)
+        paths = tuple(names[i] for i, g in found.items() if g == group)
+        hyper = {field: f"{float(getattr(special, field)):.4g}" for field in differ}
+        groups.append(GroupDescription(label, hyper, paths, _folded(paths, names.values())))
+    return tuple(groups)
 
 
 def _slot(role: str, tree: Any) -> SlotDescription:
@@ -124,3 +194,27 @@ def _slot(role: str, tree: Any) -> SlotDescription:
 
 def _bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _folded(paths: Iterable[str], everything: Iterable[str]) -> tuple[str, ...]:
+    """`paths`, where globs stand for several of which everything that they match is one."""
+    here, anywhere = (Counter(glob for path in all_ for glob in _globs(path)) for all_ in (paths, everything))
+    return tuple(dict.fromkeys(next((g for g in _globs(path) if here[g] == anywhere[g] > 1), path) for path in paths))
+
+
+def _globs(path: str) -> list[str]:
+    """For all that is below a name, the outermost first, and for all that differ in numbers alone."""
+    return [f"{path[:i]}/*" for i, letter in enumerate(path) if letter == "/"] + [re.sub(r"\d+(?=/|$)", "*", path)]
+
+
+def _lines(entries: Sequence[str], room: int) -> list[str]:
+    """As many entries as fit on about three lines, and the number of the others."""
+    kept = max(1, sum(end <= 3 * room for end in itertools.accumulate(len(entry) + 2 for entry in entries)))
+    text = ", ".join([*entries[:kept], *[f"… {len(entries) - kept:,} more"] * (kept < len(entries))])
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or ["the root"]
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [lines[0], "  ".join("─" * w for w in widths), *lines[1:]]

@@ -1,5 +1,7 @@
 """The table of a chain."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -44,6 +46,69 @@ def test_foreign_stages_are_opaque():
     assert found.stages[0].slots["state"].role == "opaque"
     assert found.stages[0].slots["state"].bytes == 24
     assert gx.describe(optax.adam(0.1), jnp.zeros(4)).bytes >= 32
+
+
+W = jnp.ones((2, 2))
+TRANSFORMER = {
+    "embed": {"tokens": jnp.ones((9, 4)), "positions": jnp.ones((5, 4))},
+    "blocks": [{"attention": {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)}, "scale": jnp.ones(4)}] * 12,
+    "frozen": None,
+    "head": {"kernel": jnp.ones((4, 9)), "bias": jnp.ones(9)},
+}
+
+
+def test_groups_tell_layers_and_masks():
+    tx = gx.chain(gx.adamw(1e-3, weight_decay=0.1, mask="*kernel"), gx.named("rates", gx.layerwise_decay(0.5)))
+    found = gx.describe(tx, TRANSFORMER)
+    _, mask, rate, layers = found.stages
+    assert rate.groups == ()
+    assert [(g.name, g.hyperparams, len(g.paths)) for g in mask.groups] == [
+        ("selected", {"weight_decay": "0.1"}, 13),
+        ("not selected", {"weight_decay": "0"}, 27),
+    ]
+    assert mask.groups[0].paths[-2:] == ("blocks/11/attention/kernel", "head/kernel")
+    assert mask.groups[0].shown == ("blocks/*/attention/kernel", "head/kernel")
+    assert [g.name for g in layers.groups] == [f"depth {i}" for i in range(14)]
+    assert [g.hyperparams["decay"] for g in layers.groups[-3:]] == ["0.25", "0.5", "1"]
+    assert [g.shown for g in layers.groups[:3]] == [("embed/*",), ("blocks/0/*",), ("blocks/1/*",)]
+    assert layers.groups[1].paths == ("blocks/0/attention/bias", "blocks/0/attention/kernel", "blocks/0/scale")
+    text = str(found)
+    assert max(map(len, text.splitlines())) <= 120
+    assert re.search(r"^rates +depth 0 +decay=0.0001221 +2 +embed/\*$", text, re.MULTILINE)
+    assert re.search(r"^ +depth 13 +decay=1 +2 +head/\*$", text, re.MULTILINE)
+    assert gx.describe(tx, jax.eval_shape(lambda: TRANSFORMER)) == found
+    assert not any(stage.groups for stage in gx.describe(tx).stages)
+
+
+@pytest.mark.parametrize("decay", [gx.tunable(0.5), gx.schedules.linear(0.5, 1.0, 9), jnp.asarray(0.5)])
+def test_groups_have_their_hyperparameters_at_the_first_step(decay):
+    (stage,) = gx.describe(gx.layerwise_decay(decay), TRANSFORMER).stages
+    assert [g.hyperparams["decay"] for g in stage.groups[-3:]] == ["0.25", "0.5", "1"]
+
+
+def test_what_has_no_common_names_is_cut_after_three_lines():
+    params = {f"{'long' * 6}_{i}_{'name' * 3}": jnp.ones(1) for i in range(9)} | {"w": jnp.ones((1, 1))}
+    *_, first, second, third, last = str(gx.describe(gx.add_decayed_weights(0.1, mask=gx.matrices_only), params)).split(
+        "\n"
+    )
+    assert re.match(r" +not selected +weight_decay=0 +9 +long", first)
+    assert [line.strip()[:1] for line in (second, third)] == ["l", "l"]
+    assert last.endswith("… 5 more")
+
+
+def test_groups_inside_a_stage_of_parts():
+    part = gx.chain(gx.sgd(0.1), gx.layerwise_decay(0.5))
+    (stage,) = gx.describe(gx.switch(gx.adam(0.1), part, at=5), TRANSFORMER).stages
+    assert [g.name for g in stage.groups[:2]] == ["second.layerwise_decay: depth 0", "second.layerwise_decay: depth 1"]
+    assert stage.groups[1].shown == ("blocks/0/*",)
+
+
+def test_a_mask_that_selects_all_has_one_group():
+    (stage,) = gx.describe(gx.add_decayed_weights(0.1, mask="*"), TRANSFORMER).stages
+    assert [(g.name, g.hyperparams, g.shown) for g in stage.groups] == [
+        ("selected", {}, ("blocks/*", "embed/*", "head/*"))
+    ]
+    assert str(gx.describe(gx.add_decayed_weights(0.1, mask="*"), W)).endswith("the root")
 
 
 def test_integers_and_none_cost_nothing():
