@@ -5,8 +5,8 @@ every parameter is handled on its own, all rules in one function per parameter, 
 expression. That function is a nested `jax.jit`: parameters of one shape and dtype are traced once.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,12 @@ import numpy as np
 
 from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
+from gradtx.core._resolve import Resolved, resolve
 from gradtx.core._rounding import ROUNDINGS
-from gradtx.core._rule import Role, Rule, Scope, TreeStage
+from gradtx.core._rule import Rule, Scope, TreeStage
 from gradtx.core._slots import init_slot, stateful, varying, widened
 from gradtx.core._state import State
 from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
-
-_VARIES = "<an argument of each step>"  # stands in a static rule for a hyperparameter that is no constant
 
 
 class Lift:
@@ -35,10 +34,17 @@ class Lift:
         """The state before the first step; slots get the parameters' sharding."""
         flat = flatten(params)
         check_params(flat)
+        self.check_groups(flat)
+        return self.state(flat)
+
+    def check_groups(self, flat: Flat, prefix: str = "") -> None:
+        """Rules find their groups among the parameters, those of parts too."""
         for name, stage in self.stages.items():
             if isinstance(stage, Rule):
-                stage.groups(flat, name, check=True)
-        return self.state(flat)
+                stage.groups(flat, prefix + name, check=True)
+                continue
+            for part, inner in stage.parts().items():
+                inner._lift.check_groups(flat, f"{prefix}{name}.{part}.")
 
     def state(self, flat: Flat) -> State:
         """The state before the first step, for parameters that need not be the ones that rules group."""
@@ -68,7 +74,7 @@ class Lift:
         check_call(self.stages, self.kept, state, params, extra)
         state = self._observed(state, extra.get("value"))
         step = _Step(self.stages, grads, state, params, extra)
-        rules = {name: _resolve(name, s, step) for name, s in self.stages.items() if isinstance(s, Rule)}
+        rules = {name: resolve(name, s, state, step.params) for name, s in self.stages.items() if isinstance(s, Rule)}
         for r in rules.values():
             step.check_slots(r)
         stages = dict(state.stages)
@@ -91,30 +97,6 @@ class Lift:
         return state._replace(hyperparams=state.hyperparams | seen)
 
 
-class _Resolved(NamedTuple):
-    """A rule at one step: its static part, the hyperparameters that vary, its slots, and what it measured."""
-
-    name: str
-    rule: Rule
-    hyper: Mapping[str, Any]
-    slots: Mapping[str, Flat]
-    scalars: Mapping[str, Any]
-    measured: Mapping[str, Any]
-    groups: Mapping[int, Hashable] | None
-
-    @property
-    def measures(self) -> bool:
-        return self.rule.scope is Scope.TREE or type(self.rule).prepare is not Rule.prepare
-
-    def for_group(self, group: Hashable) -> tuple[Any, Mapping[str, Any]]:
-        """(the rule with its name, its varying hyperparameters) for the leaves of a group."""
-        if self.groups is None:
-            return (self.name, self.rule), self.hyper
-        rule = self.rule.replace(self.hyper).for_group(group)
-        hyper = {field: x for field, x in vars(rule).items() if isinstance(x, jax.Array | np.ndarray | np.generic)}
-        return (self.name, rule.replace(dict.fromkeys(hyper, _VARIES))), hyper
-
-
 class _Step:
     """The gradients on their way through the chain: `values`, a leaf each. None and float0 leaves pass untouched."""
 
@@ -132,7 +114,7 @@ class _Step:
         self.values = list(self.flat.leaves)
         self.active = [i for i, g in enumerate(self.values) if is_trainable(g)]
 
-    def check_slots(self, r: _Resolved) -> None:
+    def check_slots(self, r: Resolved) -> None:
         for name, slot in r.slots.items():
             check_structure(r.name, self.flat, slot, f"state's {name}")
             check_leaves(r.name, self.flat, slot, f"state's {name}", kind=False)
@@ -147,7 +129,7 @@ class _Step:
     def leaves(self, tree: Flat | None, wanted: bool) -> list[Any] | None:
         return [tree.leaves[i] for i in self.active] if tree is not None and wanted else None
 
-    def measure(self, r: _Resolved) -> _Resolved:
+    def measure(self, r: Resolved) -> Resolved:
         """`r` with what its rule prepares, and measures on the gradients as they are now."""
         needs = r.rule.needs
         whole = r.rule.scope is Scope.TREE
@@ -167,7 +149,7 @@ class _Step:
         kept = {name: jnp.asarray(measured[name], old.dtype) for name, old in r.scalars.items()}
         return r._replace(measured=measured, scalars=kept)
 
-    def apply(self, rules: Sequence[_Resolved], finish: Finish | None, key: jax.Array | None) -> dict[str, Any]:
+    def apply(self, rules: Sequence[Resolved], finish: Finish | None, key: jax.Array | None) -> dict[str, Any]:
         """Runs the rules on every leaf. Gives the new slots of the stages that have some."""
         needs = frozenset[str]().union(*(r.rule.needs for r in rules))
         with_param = "param" in needs or finish in ROUNDINGS
@@ -238,19 +220,3 @@ def _segments(stages: Mapping[str, Rule | TreeStage]) -> list[list[str]]:
         else:
             segments[-1].append(name)
     return [names for names in segments[:-1] if names] + segments[-1:]
-
-
-def _resolve(name: str, rule: Any, step: _Step) -> _Resolved:
-    """`rule` with its schedules evaluated, its tunables read, its slots found and its groups told."""
-    state = step.state
-    hyper = {field: jnp.asarray(value) for field, value in varying(name, rule, state).items()}
-    for field, value in hyper.items():
-        if value.shape != ():
-            raise ValueError(f"{name}: the schedule of {field} must give a scalar, got shape {value.shape}")
-    hyper |= {field: value for field, value in vars(rule).items() if isinstance(value, jax.Array)}
-    active = rule.active_slots()
-    slots = from_state(state, "stages", name) if active else {}
-    scalars = {slot: slots[slot] for slot, spec in active.items() if spec.role is Role.SCALAR}
-    arrays = {slot: flatten(slots[slot]) for slot in active if slot not in scalars}
-    groups = rule.groups(step.params, name, check=False)
-    return _Resolved(name, rule.replace(dict.fromkeys(hyper, _VARIES)), hyper, arrays, scalars, {}, groups)

@@ -12,7 +12,7 @@ from gradtx.core._kinds import Interval, Seed
 from gradtx.core._record import Record
 from gradtx.core._select import select
 from gradtx.core._stateful import Stateful
-from gradtx.core._trees import Flat
+from gradtx.core._trees import Flat, flatten
 
 Schedule: TypeAlias = Callable[[Any], Any]
 Hyper: TypeAlias = float | jax.Array | Schedule | Stateful
@@ -172,8 +172,8 @@ class TreeStage(Record):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def init(self, params: Any) -> Any:
-        """The stage's state: any tree."""
-        raise NotImplementedError
+        """The stage's state: any tree; unless a stage has more, the states of its parts."""
+        return {name: part._lift.state(flatten(params)) for name, part in self.parts().items()}
 
     def accepts(self) -> frozenset[str]:
         """Extra arguments that the stage may take although it does not need them."""

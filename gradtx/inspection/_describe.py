@@ -6,14 +6,14 @@ import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import Rule, Stage, Transformation, chain, hyperparameters
+from gradtx.core import Rule, Stage, Transformation, TreeStage, chain, hyperparameters
 from gradtx.core._record import same
 from gradtx.core._slots import varying
 from gradtx.core._trees import Flat, flatten, is_trainable
@@ -35,7 +35,7 @@ class GroupDescription:
     """Parameters that a stage treats alike.
 
     Attributes:
-        name: "selected" or "not selected" by a mask, the depth of a layer; "part.stage: …" inside a stage of parts.
+        name: "selected" or "not selected" by a mask, the depth of a layer.
         hyperparams: The hyperparameters in which the stage's groups differ, at the first step.
         paths: The parameters.
         shown: The same, abbreviated by globs.
@@ -134,11 +134,19 @@ def describe(tx: Any, params: Any = None) -> Description:
     params = jnp.zeros((), jnp.float32) if assumed else params
     state = jax.eval_shape(lambda p: tx._lift.state(flatten(p)) if assumed else tx.init(p), params)
     leaves = [p for p in jax.tree.leaves(params) if is_trainable(p)]
-    stages = tuple(
-        _stage(name, stage, state.stages.get(name), () if assumed else _groups(stage, flatten(params)))
-        for name, stage in tx.stages.items()
-    )
+    stages = tuple(_stages(tx, state, None if assumed else flatten(params)))
     return Description(stages, _bytes(state), sum(math.prod(np.shape(p)) for p in leaves), assumed)
+
+
+def _stages(tx: Transformation, state: Any, params: Flat | None, prefix: str = "") -> Iterator[StageDescription]:
+    """The stages, each followed by those of the transformations that it holds."""
+    for name, stage in tx.stages.items():
+        parts = stage.parts() if isinstance(stage, TreeStage) else {}
+        kept = state.stages.get(name)
+        groups = _groups(stage, params) if params is not None and isinstance(stage, Rule) else ()
+        yield _stage(prefix + name, stage, None if parts else kept, groups)
+        for part, inner in parts.items():
+            yield from _stages(inner, kept[part], params, f"{prefix}{name}.{part}.")
 
 
 def _stage(name: str, stage: Any, state: Any, groups: tuple[GroupDescription, ...]) -> StageDescription:
@@ -157,14 +165,7 @@ def _stage(name: str, stage: Any, state: Any, groups: tuple[GroupDescription, ..
     return StageDescription(name, technique, hyper, slots, groups)
 
 
-def _groups(stage: Any, params: Flat) -> tuple[GroupDescription, ...]:
-    if not isinstance(stage, Rule):
-        return tuple(
-            dataclasses.replace(group, name=f"{part}.{name}: {group.name}")
-            for part, tx in stage.parts().items()
-            for name, inner in tx.stages.items()
-            for group in _groups(inner, params)
-        )
+def _groups(stage: Rule, params: Flat) -> tuple[GroupDescription, ...]:
     found = stage.groups(params, stage.label, check=False)
     if found is None:
         return ()

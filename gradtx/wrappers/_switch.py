@@ -39,9 +39,6 @@ class Switch(TreeStage):
     def parts(self) -> Mapping[str, Any]:
         return {"first": self.first, "second": self.second}
 
-    def init(self, params: Any) -> Any:
-        return {name: part.init(params) for name, part in self.parts().items()}
-
     def accepts(self) -> frozenset[str]:
         return accepted(self.first) | accepted(self.second)
 

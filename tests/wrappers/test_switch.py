@@ -114,6 +114,12 @@ def test_the_hyperparameters_of_both_are_read_and_set():
         gx.set_hyperparams(state, learning_rate=1.0)
 
 
+def test_complaints_name_the_part():
+    tx = gx.switch(gx.adam(0.1), gx.sgd(0.1, weight_decay=0.1, mask="*/kernel"), at=3)
+    with pytest.raises(ValueError, match=r"switch\.second\.add_decayed_weights: mask selects no parameter"):
+        tx.init(jnp.ones(2))
+
+
 def test_derivatives_pass_through():
     """By the rate of each, through steps of both."""
     params, target = jnp.asarray([1.0, 2.0]), jnp.asarray([0.5, -1.0])
