@@ -120,6 +120,16 @@ VOCABULARY = {
     "min_change",
     "name",
     "at",
+    "up_steps",
+    "down_steps",
+    "pct_start",
+    "pct_final",
+    "phases",
+    "div_factor",
+    "final_div_factor",
+    "base_momentum",
+    "max_momentum",
+    "knots",
 }
 IMPORTS = {
     "core": set(),

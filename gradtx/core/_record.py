@@ -40,7 +40,7 @@ class Record:
             elif kind is bool and not isinstance(value, bool):
                 raise TypeError(f"{where} must be True or False, got {summary(value)}")
             elif typing.get_origin(kind) is typing.Literal and value not in typing.get_args(kind):
-                raise ValueError(f"{where} must be one of {', '.join(typing.get_args(kind))}, got {value!r}")
+                raise ValueError(f"{where} must be one of {', '.join(map(str, typing.get_args(kind)))}, got {value!r}")
 
     def replace(self, fields: Mapping[str, Any]) -> Self:
         """A copy with other values in some fields, taken as they are."""

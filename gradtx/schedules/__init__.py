@@ -11,6 +11,8 @@ from gradtx.schedules._curves import constant as constant
 from gradtx.schedules._curves import exponential_decay as exponential_decay
 from gradtx.schedules._curves import inverse_time_decay as inverse_time_decay
 from gradtx.schedules._curves import linear as linear
+from gradtx.schedules._cyclic import cyclic as cyclic
+from gradtx.schedules._one_cycle import one_cycle as one_cycle
 from gradtx.schedules._pieces import piecewise_constant as piecewise_constant
 from gradtx.schedules._pieces import piecewise_interpolate as piecewise_interpolate
 from gradtx.schedules._plateau import plateau as plateau

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, since
+from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, laps, since
 from gradtx.schedules._several import Boundaries, Part, Parts, one_more, reached, value_at
 
 
@@ -126,6 +126,4 @@ class per_epoch(Schedule):
         passed = since(step, 0)
         if not self.staircase:
             return value_at(self.schedule, as_float(passed) / as_float(self.steps_per_epoch))
-        if not jnp.issubdtype(jnp.result_type(self.steps_per_epoch), jnp.integer):
-            passed = as_float(passed)
-        return value_at(self.schedule, passed // jnp.asarray(self.steps_per_epoch, passed.dtype))
+        return value_at(self.schedule, laps(passed, self.steps_per_epoch)[0])

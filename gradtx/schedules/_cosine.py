@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, progress, raised, since
+from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, laps, progress, raised, since
 
 
 class cosine_decay(Schedule):
@@ -113,13 +113,8 @@ def wave_of(done: jax.Array, left: jax.Array, exponent: Any) -> tuple[jax.Array,
 
 def _there_and_back(step: Any, length: Any) -> tuple[jax.Array, jax.Array]:
     """`progress` that turns around at every multiple of `length`."""
-    steps, length = since(step, 0), jnp.asarray(length)
-    if not jnp.issubdtype(length.dtype, jnp.integer):
-        steps = as_float(steps)
-    length = jnp.asarray(length, steps.dtype)
-    turns = steps // length
-    there = as_float(steps - turns * length) / as_float(length)
-    back = as_float(length - (steps - turns * length)) / as_float(length)
+    turns, over, length = laps(since(step, 0), length)
+    there, back = as_float(over) / as_float(length), as_float(length - over) / as_float(length)
     odd = turns % 2 == 1
     return jnp.where(odd, back, there), jnp.where(odd, there, back)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import Interval
-from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, power, progress, since
+from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, laps, power, progress, since
 
 
 class constant(Schedule):
@@ -78,7 +78,7 @@ class exponential_decay(Schedule):
     def __call__(self, step: Any) -> jax.Array:
         steps = since(step, self.transition_begin)
         if self.staircase:
-            value = self.init_value * power(self.decay_rate, steps // jnp.asarray(self.transition_steps, steps.dtype))
+            value = self.init_value * power(self.decay_rate, laps(steps, self.transition_steps)[0])
         else:
             value = self.init_value * power(self.decay_rate, steps, self.transition_steps)
         if self.end_value is None:
@@ -114,6 +114,6 @@ class inverse_time_decay(Schedule):
     def __call__(self, step: Any) -> jax.Array:
         steps = since(step, self.transition_begin)
         if self.staircase:
-            periods = as_float(steps // jnp.asarray(self.transition_steps, steps.dtype))
+            periods = as_float(laps(steps, self.transition_steps)[0])
             return self.init_value / (1 + self.decay_rate * periods)
         return self.init_value / (1 + self.decay_rate / self.transition_steps * as_float(steps))

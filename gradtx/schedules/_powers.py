@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import Interval
-from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, progress, raised, since
+from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, laps, progress, raised, since
 
 
 class polynomial(Schedule):
@@ -106,12 +106,8 @@ class inverse_sqrt(Schedule):
 
 def _stretched(step: Any, begin: Any, length: Any) -> tuple[jax.Array, jax.Array]:
     """`progress` over the least multiple of `length`, at least one, that the steps since `begin` do not exceed."""
-    steps, length = since(step, begin), jnp.asarray(length)
-    if not jnp.issubdtype(length.dtype, jnp.integer):
-        steps = as_float(steps)
-    length = jnp.asarray(length, steps.dtype)
-    whole = steps // length
-    over = steps - whole * length
+    steps = since(step, begin)
+    whole, over, length = laps(steps, length)
     left = jnp.where((over > 0) | (whole == 0), length - over, jnp.zeros_like(over))
     total = as_float(steps) + as_float(left)
     return jnp.where(left > 0, as_float(steps) / total, 1.0), as_float(left) / total

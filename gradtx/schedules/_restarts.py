@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 from gradtx.core import Interval
 from gradtx.schedules._cosine import one_minimum, wave_of
-from gradtx.schedules._schedule import Number, Positive, Schedule, as_float, power, since
+from gradtx.schedules._schedule import Number, Positive, Schedule, as_float, laps, power, since
 
 _END, _MOST = 2**31 - 1, 2**17
 
@@ -113,10 +113,7 @@ def _place(steps: jax.Array, first: Any, factor: Any, periods: _Periods) -> tupl
     """The number of the period that `steps` falls in, and how much of it is done and left."""
     whole = jnp.issubdtype(steps.dtype, jnp.integer)
     if factor == 1:
-        steps = steps if whole and isinstance(first, int) else as_float(steps)
-        length = jnp.asarray(first, steps.dtype)
-        number = steps // length
-        passed = steps - number * length
+        number, passed, length = laps(steps, first)
         return number, as_float(passed) / as_float(length), as_float(length - passed) / as_float(length)
     marks = jnp.asarray(periods.first if whole else periods.start, steps.dtype)
     number = jnp.searchsorted(marks, steps, side="right") - 1

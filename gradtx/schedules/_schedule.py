@@ -47,6 +47,16 @@ def progress(step: Any, begin: Any, length: Any) -> tuple[jax.Array, jax.Array]:
     return jnp.where(left > 0, as_float(done) / whole, 1.0), left / whole
 
 
+def laps(steps: jax.Array, length: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """How often `length` goes into `steps`, the steps beyond, and the length, all of them whole where both are."""
+    length = jnp.asarray(length)
+    if not jnp.issubdtype(length.dtype, jnp.integer):
+        steps = as_float(steps)
+    length = jnp.asarray(length, steps.dtype)
+    number = steps // length
+    return number, steps - number * length, length
+
+
 def power(base: Any, steps: jax.Array, scale: Any = 1) -> jax.Array:
     """base^(steps / scale), where a constant base > 0 keeps 1e-6 relative accuracy up to step 2³¹."""
     if isinstance(base, jax.Array) or isinstance(scale, jax.Array):

@@ -1,0 +1,215 @@
+"""Cycles of learning rate and momentum, against float64 closed forms and the libraries."""
+
+import math
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import gradtx as gx
+from tests.helpers import relaxed
+from tests.schedules.common import check, lengths, marks, torch_values, values
+
+S = gx.schedules
+STEPS = np.arange(220)
+fractions = st.floats(0, 1)
+factors = st.floats(0.5, 1e4)
+momenta = st.floats(0.05, 0.99)
+few = st.integers(1, 60)
+
+
+def _cyclic(steps, first, second, up, down, kind, rate):
+    number, passed = steps // (up + down), steps % (up + down)
+    rising = passed < up
+    high = np.where(rising, passed / up, (up + down - passed) / down)
+    low = np.where(rising, (up - passed) / up, (passed - up) / down)
+    scale = {"triangular": 1.0, "triangular2": 0.5**number, "exp_range": np.exp(steps * math.log(rate))}[kind]
+    return first * (low + high * (1 - scale)) + second * high * scale
+
+
+kinds = st.sampled_from(["triangular", "triangular2", "exp_range"])
+
+
+@settings(deadline=None, max_examples=20)
+@given(values, values, lengths, lengths, kinds, st.floats(1e-7, 1e-2), momenta, momenta)
+def test_cyclic(low, height, up, down, kind, decay, base, top):
+    rate = 1 - decay if kind == "exp_range" else 1.0
+    total = up + down
+    steps = marks(up, total, total + up, 2 * total, 41 * total)
+    schedule = S.cyclic(low, low + height, up, down, kind, rate, base, top)
+    check(schedule, _cyclic(steps, low, low + height, up, down, kind, rate), steps)
+    check(schedule.momentum, _cyclic(steps, top, base, up, down, kind, rate), steps)
+
+
+def _one_cycle(steps, values, ends, kind, last_is_in):
+    """The rule as PyTorch has it: the first phase whose end is not before the step, or for optax after it."""
+    found = []
+    for step in np.minimum(steps, ends[-1]).tolist():
+        k = next((k for k, end in enumerate(ends) if (step <= end if last_is_in else step < end)), len(ends) - 1)
+        start, end = ([0.0, *ends][k], ends[k])
+        done, left = ((step - start) / (end - start), (end - step) / (end - start)) if step != end else (1.0, 0.0)
+        if kind == "cosine":
+            done, left = np.sin(np.pi / 2 * done) ** 2, np.sin(np.pi / 2 * left) ** 2
+        found.append(values[k] * left + values[k + 1] * done)
+    return np.array(found)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.data(),
+    values,
+    st.integers(1, 100) | lengths | st.just(2**31 - 1),
+    fractions,
+    st.sampled_from([2, 3]),
+    st.sampled_from(["cosine", "linear"]),
+    st.sampled_from(["pytorch", "optax"]),
+    st.tuples(factors, factors),
+    st.tuples(momenta, momenta),
+)
+def test_one_cycle(data, peak, total, start, phases, kind, knots, factors, momenta):
+    three, final = phases == 3, None
+    if knots == "pytorch":
+        ends = [start * total - 1, *([2 * start * total - 2] if three else []), total - 1]
+    else:
+        final = data.draw(st.floats(start, 1)) if three else None
+        ends = [int(start * total), *([int(final * total)] if three else []), total]
+    low = peak / factors[0]
+    rates = [low, peak, *([low] if three else []), low / factors[1]]
+    schedule = S.one_cycle(peak, total, start, final, phases, kind, *factors, *momenta, knots)
+    steps = marks(0, *(max(0, int(min(end, total))) for end in ends), total)
+    # Where a step is as near to a knot as float32 can tell, and a jump is there, either side is right.
+    assume(all(abs(end - round(end)) > 1e-6 or float(end).is_integer() for end in ends))
+    check(schedule, _one_cycle(steps, rates, ends, kind, knots == "pytorch"), steps)
+    base, top = momenta
+    expected = _one_cycle(steps, [top, base, top, top][: phases + 1], ends, kind, knots == "pytorch")
+    check(schedule.momentum, expected, steps)
+
+
+def test_one_cycle_ends_with_annihilation_and_stays():
+    for schedule, last in ((S.one_cycle(1.0, 50), 49), (S.one_cycle(1.0, 50, phases=3, knots="optax"), 50)):
+        np.testing.assert_allclose(schedule(np.array([last, last + 1, 10_000])), 4e-6, rtol=1e-6)
+        assert schedule(last - 1) > 5e-6
+
+
+@settings(deadline=None, max_examples=25)
+@given(values, st.integers(2, 400), fractions, st.booleans(), st.sampled_from(["cos", "linear"]))
+def test_one_cycle_equals_torch(peak, total, start, three, anneal):
+    rates = pytest.importorskip("torch").optim.lr_scheduler
+    assume(start * total != 1)  # PyTorch divides by 0
+    count = min(total, 220)
+    names = {"pct_start": start, "three_phase": three, "anneal_strategy": anneal}
+    kind = "cosine" if anneal == "cos" else "linear"
+    ours = S.one_cycle(peak, total, start, phases=3 if three else 2, kind=kind)
+    for schedule, key in ((ours, "lr"), (ours.momentum, "momentum")):
+        expected = torch_values(lambda o: rates.OneCycleLR(o, peak, total, **names), count, key)
+        np.testing.assert_allclose(schedule(np.arange(count)), expected, rtol=1e-6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(values, values, few, few | st.none(), kinds, st.floats(0.9, 1), momenta, momenta)
+def test_cyclic_equals_torch(low, height, up, down, kind, rate, base, top):
+    rates = pytest.importorskip("torch").optim.lr_scheduler
+    rate = rate if kind == "exp_range" else 1.0
+    ours = S.cyclic(low, low + height, up, down, kind, rate, base, top)
+    arguments = {"mode": kind, "gamma": rate, "base_momentum": base, "max_momentum": top}
+    for schedule, key in ((ours, "lr"), (ours.momentum, "momentum")):
+        expected = torch_values(lambda o: rates.CyclicLR(o, low, low + height, up, down, **arguments), 220, key)
+        np.testing.assert_allclose(schedule(STEPS), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.004, 0.3, 0.8])  # optax drops the peak where two of its knots coincide
+def test_one_cycle_equals_optax(start):
+    with relaxed():
+        cosine = jax.vmap(optax.cosine_onecycle_schedule(200, 0.5, start))(STEPS)
+        linear = jax.vmap(optax.linear_onecycle_schedule(200, 0.5, start))(STEPS)
+    np.testing.assert_allclose(S.one_cycle(0.5, 200, start, knots="optax")(STEPS), cosine, rtol=1e-5, atol=1e-8)
+    ours = S.one_cycle(0.5, 200, start, phases=3, kind="linear", knots="optax")
+    np.testing.assert_allclose(ours(STEPS), linear, rtol=1e-5, atol=1e-8)
+
+
+ALL = [
+    S.cyclic(0.1, 0.5, 7),
+    S.cyclic(0.1, 0.5, 7, 12, "exp_range", 0.95, 0.7, 0.99),
+    S.one_cycle(0.1, 50),
+    S.one_cycle(0.1, 50, 0.25, 0.7, 3, "linear", 10.0, 100.0, 0.8, 0.9, "optax"),
+]
+
+
+@pytest.mark.parametrize("schedule", [each for cycle in ALL for each in (cycle, cycle.momentum)], ids=repr)
+def test_is_data_and_takes_every_kind_of_step(schedule):
+    again = eval(repr(schedule), vars(S))
+    assert again == schedule
+    assert hash(again) == hash(schedule)
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
+    assert gx.sgd(again) == gx.sgd(schedule)
+    steps = np.arange(0, 60, 7)
+    expected = [schedule(int(i)) for i in steps]
+    for batched in (schedule(steps), jax.jit(schedule)(steps), jax.vmap(schedule)(jnp.asarray(steps))):
+        np.testing.assert_allclose(batched, expected, rtol=1e-6)
+    assert schedule(steps.reshape(3, 3)).shape == (3, 3)
+    np.testing.assert_allclose([schedule(jnp.float32(i)) for i in steps], expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("cycle", ALL, ids=repr)
+def test_momentum_is_low_where_the_rate_is_high(cycle):
+    assert cycle.learning_rate is cycle
+    assert cycle.momentum != cycle
+    assert repr(cycle.momentum) == f"{cycle!r}.momentum"
+    rates, momenta = cycle(STEPS), cycle.momentum(STEPS)
+    assert np.argmax(rates) == np.argmin(momenta)
+    assert momenta[0] == np.float32(cycle.max_momentum)
+
+
+def test_arguments_may_be_traced():
+    def value(rate, length):
+        up = S.cyclic(rate, 2 * rate, length)
+        one = S.one_cycle(rate, length, phases=3, knots="optax")
+        return up(5) + up.momentum(5) + one(5) + S.one_cycle(rate, length)(5) + one.momentum(5)
+
+    expected = value(0.5, 20)
+    np.testing.assert_allclose(jax.jit(value)(0.5, 20), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(value)(jnp.asarray([0.5]), jnp.asarray([20])), expected, rtol=1e-6)
+    assert np.isfinite(jax.grad(value)(0.5, 20.0))
+
+
+def test_staircases_of_fractional_length():
+    steps = np.arange(12)
+    np.testing.assert_array_equal(S.exponential_decay(1.0, 2.5, 0.5, staircase=True)(steps), 0.5 ** (steps // 2.5))
+    found = S.inverse_time_decay(1.0, 2.5, 1.0, staircase=True)(steps)
+    np.testing.assert_allclose(found, 1 / (1 + steps // 2.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: S.cyclic(0.1, 0.5, 0), "cyclic: up_steps must be in .* got 0"),
+        (lambda: S.cyclic(0.1, 0.5, 5, -1), "cyclic: down_steps must be in .* got -1"),
+        (lambda: S.cyclic(0.1, 0.5, 5, kind="square"), "cyclic: kind must be one of triangular, .* got 'square'"),
+        (lambda: S.cyclic(0.1, 0.5, 5, kind="exp_range", decay_rate=1.1), r"cyclic: decay_rate .* \(0, 1\], got 1.1"),
+        (lambda: S.cyclic(0.1, 0.5, 5, kind="exp_range", decay_rate=0), r"cyclic: decay_rate .* \(0, 1\], got 0"),
+        (lambda: S.cyclic(0.1, 0.5, 5, decay_rate=0.9), "decay_rate must be 1 for kind='triangular', got 0.9"),
+        (lambda: S.cyclic(0.1, 0.5, 5, base_momentum=-0.1), r"cyclic: base_momentum must be in \[0, 1\), got -0.1"),
+        (lambda: S.cyclic(0.1, 0.5, 5, max_momentum=1), r"cyclic: max_momentum must be in \[0, 1\), got 1"),
+        (lambda: S.one_cycle(0.1, 0), r"one_cycle: transition_steps must be in \[1, inf\), got 0"),
+        (lambda: S.one_cycle(0.1, 9, -0.1), r"one_cycle: pct_start must be in \[0, 1\], got -0.1"),
+        (lambda: S.one_cycle(0.1, 9, 1.1), r"one_cycle: pct_start must be in \[0, 1\], got 1.1"),
+        (lambda: S.one_cycle(0.1, 9, 0.3, 1.1, 3, knots="optax"), r"one_cycle: pct_final must be in .* got 1.1"),
+        (lambda: S.one_cycle(0.1, 9, 0.3, 0.2, 3, knots="optax"), "pct_final must be at least pct_start, .* 0.2 and 0"),
+        (lambda: S.one_cycle(0.1, 9, pct_final=0.9), "pct_final must be None but for phases=3 .* got 0.9"),
+        (lambda: S.one_cycle(0.1, 9, phases=4), "one_cycle: phases must be one of 2, 3, got 4"),
+        (lambda: S.one_cycle(0.1, 9, kind="cos"), "one_cycle: kind must be one of cosine, linear, got 'cos'"),
+        (lambda: S.one_cycle(0.1, 9, knots="keras"), "one_cycle: knots must be one of pytorch, optax, got 'keras'"),
+        (lambda: S.one_cycle(0.1, 9, div_factor=0), "one_cycle: div_factor must be in .* got 0"),
+        (lambda: S.one_cycle(0.1, 9, final_div_factor=-1), "one_cycle: final_div_factor must be in .* got -1"),
+        (lambda: S.one_cycle(0.1, 9, base_momentum=1), r"one_cycle: base_momentum must be in \[0, 1\), got 1"),
+        (lambda: S.one_cycle(0.1, 9, max_momentum=-0.1), r"one_cycle: max_momentum must be in \[0, 1\), got -0.1"),
+    ],
+)
+def test_errors(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
