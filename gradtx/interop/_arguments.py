@@ -2,29 +2,83 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-from gradtx.core import Interval, Transformation
+from jax.core import Tracer
+
+from gradtx.core import Interval
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 NON_NEGATIVE, FRACTION, DECAY, REAL = Interval(0.0), Interval(0.0, 1.0, closed=True), Interval(0.0, 1.0), Interval()
 
 
-def checked(
-    ranges: Mapping[str, Interval],
-) -> Callable[[Callable[P, Transformation]], Callable[P, Transformation]]:
-    """Holds the arguments of a constructor to their ranges, in messages that begin with the constructor's name."""
+class Kind(Protocol):
+    """What an argument may be. `check` complains about anything else."""
 
-    def decorate(make: Callable[P, Transformation]) -> Callable[P, Transformation]:
+    def check(self, where: str, value: Any) -> Any: ...
+
+
+class Pair:
+    """Two numbers of one range."""
+
+    def __init__(self, interval: Interval) -> None:
+        self.interval = interval
+
+    def check(self, where: str, value: Any) -> None:
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            raise ValueError(f"{where} must be a pair of numbers, got {value!r}")
+        for i, item in enumerate(value):
+            self.interval.check(f"{where}[{i}]", item)
+
+
+class Whole:
+    """A whole number, at least `low`."""
+
+    def __init__(self, low: int) -> None:
+        self.interval = Interval(low, hyper=False)
+
+    def check(self, where: str, value: Any) -> None:
+        self.interval.check(where, value)
+        if not isinstance(value, Tracer) and value != int(value):
+            raise ValueError(f"{where} must be a whole number, got {value}")
+
+
+class Each:
+    """A list or tuple of things of one kind."""
+
+    def __init__(self, kind: Kind, ascending: bool = False) -> None:
+        self.kind, self.ascending = kind, ascending
+
+    def check(self, where: str, value: Any) -> None:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise TypeError(f"{where} must be a list or a tuple, got {value!r} ({type(value).__name__})")
+        for i, item in enumerate(value):
+            self.kind.check(f"{where}[{i}]", item)
+        if self.ascending and list(value) != sorted(value):
+            raise ValueError(f"{where} must be in ascending order, got {value}")
+
+
+def checked(kinds: Mapping[str, Kind]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Holds the arguments of a constructor to their kinds, in messages that begin with the constructor's name.
+
+    None passes where it is the default, and stands for no such argument.
+    """
+
+    def decorate(make: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(make)
 
         @functools.wraps(make)
-        def constructor(*args: P.args, **kwargs: P.kwargs) -> Transformation:
-            for name, value in signature.bind(*args, **kwargs).arguments.items():
-                if name in ranges:
-                    check(f"{make.__name__}: {name}", ranges[name], value)
+        def constructor(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                given = signature.bind(*args, **kwargs).arguments
+            except TypeError as error:
+                raise TypeError(f"{make.__name__}: {error}") from None
+            for name, value in given.items():
+                if name in kinds and not (value is None and signature.parameters[name].default is None):
+                    kinds[name].check(f"{make.__name__}: {name}", value)
             return make(*args, **kwargs)
 
         return constructor
@@ -32,12 +86,7 @@ def checked(
     return decorate
 
 
-def check(where: str, interval: Interval, value: Any) -> None:
-    """Complains about a number, or one of a pair of numbers, outside `interval`. None stands for no such argument."""
-    if isinstance(value, tuple | list):
-        if len(value) != 2:
-            raise ValueError(f"{where} must be a pair of numbers, got {value!r}")
-        for i, item in enumerate(value):
-            interval.check(f"{where}[{i}]", item)
-    elif value is not None:
-        interval.check(where, value)
+def one_more(where: str, many: Sequence[Any], boundaries: str, between: Sequence[Any]) -> None:
+    """A piece ends at every boundary, and one piece is the last."""
+    if len(many) != len(between) + 1:
+        raise ValueError(f"{where} must be one more than the {len(between)} {boundaries}, got {len(many)}")

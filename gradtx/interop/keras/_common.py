@@ -8,7 +8,7 @@ from typing import Any
 
 from gradtx.conditioning import clip, clip_by_global_norm, clip_by_norm
 from gradtx.core import Interval, Transformation, chain, is_zero
-from gradtx.interop._arguments import DECAY, FRACTION, NON_NEGATIVE, check
+from gradtx.interop._arguments import DECAY, FRACTION, NON_NEGATIVE
 
 RANGES = {
     "learning_rate": NON_NEGATIVE,
@@ -72,8 +72,8 @@ def _with_common(ranges: dict[str, Interval], make: Callable[..., Transformation
         given = bound.arguments
         _refuse(name, given)
         for argument, value in given.items():
-            if argument in ranges:
-                check(f"{name}: {argument}", ranges[argument], value)
+            if argument in ranges and not (value is None and argument in COMMON):
+                ranges[argument].check(f"{name}: {argument}", value)
         bounds = {argument: given[argument] for argument in CLIPS if given[argument] is not None}
         if len(bounds) > 1:
             raise ValueError(f"{name}: only one of {', '.join(CLIPS)} can be set, got {bounds}")

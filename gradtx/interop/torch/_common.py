@@ -5,10 +5,10 @@ from typing import Any
 
 from gradtx.conditioning import add_decayed_weights
 from gradtx.core import Interval, Record, Transformation, by_parts, chain, is_zero
-from gradtx.interop._arguments import DECAY, FRACTION, NON_NEGATIVE, REAL, P, checked
+from gradtx.interop._arguments import DECAY, FRACTION, NON_NEGATIVE, REAL, Kind, P, Pair, checked
 from gradtx.techniques import WeightDecayMode, scale_by_schedule
 
-RANGES = {
+KINDS = {
     "lr": NON_NEGATIVE,
     "momentum": FRACTION,
     "dampening": REAL,
@@ -17,16 +17,16 @@ RANGES = {
     "initial_accumulator_value": NON_NEGATIVE,
     "eps": NON_NEGATIVE,
     "rho": FRACTION,
-    "betas": DECAY,
+    "betas": Pair(DECAY),
     "momentum_decay": NON_NEGATIVE,
     "lambd": NON_NEGATIVE,
     "t0": REAL,
 }
 
 
-def constructor(**ranges: Interval) -> Callable[[Callable[P, Transformation]], Callable[P, Transformation]]:
-    """Holds the arguments to their ranges; `ranges` are those that differ from the common ones, or add to them."""
-    return checked(RANGES | ranges)
+def constructor(**kinds: Kind) -> Callable[[Callable[P, Transformation]], Callable[P, Transformation]]:
+    """Holds the arguments to their kinds; `kinds` are those that differ from the common ones, or add to them."""
+    return checked(KINDS | kinds)
 
 
 def optimizer(name: str, params: Any, maximize: bool, *stages: Transformation, weight_decay: Any = 0) -> Transformation:

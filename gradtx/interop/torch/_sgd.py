@@ -3,7 +3,7 @@
 from typing import Any
 
 from gradtx.core import Hyper, Transformation, is_zero
-from gradtx.interop._arguments import FRACTION, NON_NEGATIVE
+from gradtx.interop._arguments import FRACTION, NON_NEGATIVE, Pair
 from gradtx.interop.torch._common import adaptive, constructor, optimizer
 from gradtx.techniques import adadelta, adagrad, asgd, rmsprop, rprop, sgd
 
@@ -128,7 +128,7 @@ def RMSprop(
     return adaptive("RMSprop", params, maximize, tx)
 
 
-@constructor(etas=NON_NEGATIVE, step_sizes=NON_NEGATIVE)
+@constructor(etas=Pair(NON_NEGATIVE), step_sizes=Pair(NON_NEGATIVE))
 def Rprop(
     params: Any = None,
     lr: float = 1e-2,
