@@ -1,14 +1,15 @@
 """Writes what PyTorch, Keras and optax compute, for tests that run without them.
 
-python -m tests.golden.make [torch] [keras] [optax]
+python -m tests.golden.make [torch] [keras] [optax] [torch_schedules] [keras_schedules]
 
 PyTorch and Keras run in float64 and are rounded when they are done: gradtx is measured against what they mean, free of
-their own float32 rounding, which is as large as what is measured. A file holds the parameters after a few steps, a row
-for each name, and says which versions made it.
+their own float32 rounding, which is as large as what is measured. A file holds the parameters after a few steps, or a
+schedule's value for each update, a row for each name, and says which versions made it.
 """
 
 import platform
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import jax
@@ -18,16 +19,24 @@ from tests.cases import CASES
 from tests.helpers import gradients, optax_trajectory, tree
 from tests.interop.recipes import RECIPES, run_clip_gradients
 from tests.interop.rows import KERAS, TORCH
+from tests.interop.schedules import (
+    KERAS_SCHEDULES,
+    STEPS,
+    TORCH_SCHEDULERS,
+    curves,
+    run_schedule,
+    run_scheduler,
+)
 from tests.interop.trajectories import GOLDEN, KEPT, named, run_keras, run_torch
 
 OPTAX_KEPT = (1, 2, 3, 5, 10, 20)
 
 
-def save(library: str, steps: tuple[int, ...], trajectories: dict[str, np.ndarray]) -> None:
+def save(file: str, steps: Sequence[int], trajectories: dict[str, np.ndarray]) -> None:
     versions = [f"python {platform.python_version()}"]
-    versions += [f"{name} {version(name)}" for name in sorted({library, "jax", "numpy"})]
+    versions += [f"{name} {version(name)}" for name in sorted({file.partition("_")[0], "jax", "numpy"})]
     np.savez_compressed(
-        GOLDEN / f"{library}.npz",
+        GOLDEN / f"{file}.npz",
         versions=np.array(versions),
         steps=np.array(steps),
         names=np.array(list(trajectories)),
@@ -57,9 +66,23 @@ def optax() -> dict[str, np.ndarray]:
     return {str(case): run_optax(case) for case in CASES if case.optax}
 
 
-FILES = {"torch": (torch, KEPT), "keras": (keras, KEPT), "optax": (optax, OPTAX_KEPT)}
+def torch_schedules() -> dict[str, np.ndarray]:
+    return {name: run_scheduler(row, key) for name, row, key in curves(TORCH_SCHEDULERS)}
+
+
+def keras_schedules() -> dict[str, np.ndarray]:
+    return {name: run_schedule(row) for name, row, _ in curves(KERAS_SCHEDULES)}
+
+
+FILES = {
+    "torch": (torch, KEPT),
+    "keras": (keras, KEPT),
+    "optax": (optax, OPTAX_KEPT),
+    "torch_schedules": (torch_schedules, STEPS + 1),
+    "keras_schedules": (keras_schedules, STEPS + 1),
+}
 
 if __name__ == "__main__":
-    for library in sys.argv[1:] or FILES:
-        run, steps = FILES[library]
-        save(library, steps, run())
+    for file in sys.argv[1:] or FILES:
+        run, steps = FILES[file]
+        save(file, steps, run())
