@@ -29,7 +29,8 @@ class ScaleByAdam(Rule):
 
     The hats are bias corrections: μ̂ₜ = μₜ / (1 - β₁ᵗ), ν̂ₜ = νₜ / (1 - β₂ᵗ). With `eps_hat`, ε joins the uncorrected
     root: u = μ̂ₜ·√(1 - β₂ᵗ) / (√νₜ + ε), that is ε / √(1 - β₂ᵗ) in the place of ε. With `amsgrad`, the largest second
-    moment so far takes the place of the present one.
+    moment so far takes the place of the present one. Where a β varies, βᵗ is the power of its present value, as in
+    PyTorch, Keras and optax, and not the product of all so far.
 
     Args:
         b1: β₁ in [0, 1).

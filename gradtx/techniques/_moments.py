@@ -21,6 +21,8 @@ def ema(m: jax.Array, g: jax.Array, b: Any) -> jax.Array:
 def debias(b: Any, count: jax.Array) -> jax.Array:
     """1 / (1 - bᵗ): times it, an average of t values loses the weight of its start at zero [arXiv:1412.6980, §3].
 
+    A b that varies counts as if it had always been what it is now, as in PyTorch.
+
     Meant for `Rule.prepare`: a scalar of the step, by which to multiply, is all that each parameter need see of it.
     """
     return 1 / one_minus_power(b, count)

@@ -35,7 +35,7 @@ class ScaleByRms(Rule):
         initial_scale: ν₀ ≥ 0.
         eps_inside_sqrt: Which of the two places ε has.
         centered: Divide by the deviation, not by the root of the mean square [Graves 2013, arXiv:1308.0850, (38-45)].
-        bias_correction: Divide averages by 1 - ρᵗ first.
+        bias_correction: Divide averages by 1 - ρᵗ first, where ρ varies that of its present value.
 
     Source: Tieleman & Hinton 2012, lecture 6e; ρ = 0.9 is theirs. optax and Keras have ε inside the root (1e-8 and
     1e-7), PyTorch outside with ρ = 0.99. TensorFlow 1 started at ν₀ = 1.

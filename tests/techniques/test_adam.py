@@ -45,6 +45,24 @@ def test_bias_correction(b):
     assert _ulp(varying, rounded).max() < 6
 
 
+@pytest.mark.parametrize("varies", ["b1", "b2"])
+def test_bias_correction_is_of_the_present_b(varies):
+    """1 - bᵗ with the b of step t, not 1 - b₁·b₂·…·bₜ, which is what the average has lost."""
+    schedule = gx.schedules.linear(0.5, 0.95, 30)
+    tx = gx.scale_by_adam(**{varies: schedule})
+    grads = np.random.RandomState(0).standard_normal((40, 5)).astype(np.float32)
+    state, mu, nu, product = tx.init(grads[0]), 0.0, 0.0, 1.0
+    for t, g in enumerate(grads.astype(np.float64), 1):
+        now = {"b1": 0.9, "b2": 0.999} | {varies: 0.5 + 0.45 * min((t - 1) / 30, 1)}
+        b1, b2 = now.values()
+        product *= now[varies]
+        mu, nu = b1 * mu + (1 - b1) * g, b2 * nu + (1 - b2) * g * g
+        u, state = tx.update(jnp.asarray(grads[t - 1]), state)
+        np.testing.assert_allclose(u, mu / (1 - b1**t) / (np.sqrt(nu / (1 - b2**t)) + 1e-8), rtol=2e-6, atol=1e-6)
+        if t == 5:
+            assert abs((1 - product) / (1 - now[varies] ** t) - 1) > 0.01
+
+
 def test_two_hundred_steps_stay_close_to_float64():
     """0.999 and 0.001 rounded to float32 do not add up to 1, which optax's averages feel."""
     rng = np.random.RandomState(0)
