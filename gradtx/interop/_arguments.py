@@ -5,8 +5,6 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from jax.core import Tracer
-
 from gradtx.core import Interval
 
 P = ParamSpec("P")
@@ -32,18 +30,6 @@ class Pair:
             raise ValueError(f"{where} must be a pair of numbers, got {value!r}")
         for i, item in enumerate(value):
             self.interval.check(f"{where}[{i}]", item)
-
-
-class Whole:
-    """A whole number, at least `low`."""
-
-    def __init__(self, low: int) -> None:
-        self.interval = Interval(low, hyper=False)
-
-    def check(self, where: str, value: Any) -> None:
-        self.interval.check(where, value)
-        if not isinstance(value, Tracer) and value != int(value):
-            raise ValueError(f"{where} must be a whole number, got {value}")
 
 
 class Each:

@@ -11,6 +11,7 @@ from gradtx.schedules._momentum import Cycle, Momentum
 from gradtx.schedules._schedule import Number, Positive, as_float, since
 
 Percentage: TypeAlias = Annotated[Any, Interval(0.0, 1.0, closed=True, hyper=False)]
+"""A number in [0, 1]."""
 
 
 class one_cycle(Cycle):
@@ -93,9 +94,9 @@ class one_cycle(Cycle):
         phases = list(zip(values, values[1:], (0, *ends), ends, strict=False))
         value = self._phase(steps, *phases[-1])[0]
         for phase in phases[-2::-1]:
-            earlier, left = self._phase(steps, *phase)
-            # Knots that coincide have a phase of one step at PyTorch's end of it, and of none at optax's.
-            value = jnp.where(left >= 0 if self.knots == "pytorch" else left > 0, earlier, value)
+            earlier, rest = self._phase(steps, *phase)
+            # The step at a knot is the last of a phase with PyTorch, and the first of the next with optax.
+            value = jnp.where(rest >= 0 if self.knots == "pytorch" else rest > 0, earlier, value)
         return value
 
     def _ends(self) -> tuple[Any, ...]:

@@ -70,6 +70,13 @@ def test_exponential_decay_stops_at_its_end_value(rate, bound):
     np.testing.assert_allclose(schedule(jnp.arange(20)), expected, rtol=1e-6)
 
 
+def test_staircases_of_fractional_length():
+    steps = np.arange(12)
+    np.testing.assert_array_equal(S.exponential_decay(1.0, 2.5, 0.5, staircase=True)(steps), 0.5 ** (steps // 2.5))
+    found = S.inverse_time_decay(1.0, 2.5, 1.0, staircase=True)(steps)
+    np.testing.assert_allclose(found, 1 / (1 + steps // 2.5), rtol=1e-6)
+
+
 def test_exponential_decay_over_a_million_steps():
     """One factor per step: in float32 the exponent alone would be off by 1e-4."""
     steps = np.arange(0, 20_000_000, 99_991)

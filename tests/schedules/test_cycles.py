@@ -177,13 +177,6 @@ def test_arguments_may_be_traced():
     assert np.isfinite(jax.grad(value)(0.5, 20.0))
 
 
-def test_staircases_of_fractional_length():
-    steps = np.arange(12)
-    np.testing.assert_array_equal(S.exponential_decay(1.0, 2.5, 0.5, staircase=True)(steps), 0.5 ** (steps // 2.5))
-    found = S.inverse_time_decay(1.0, 2.5, 1.0, staircase=True)(steps)
-    np.testing.assert_allclose(found, 1 / (1 + steps // 2.5), rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [

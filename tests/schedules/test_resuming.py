@@ -45,7 +45,8 @@ BEFORE = (1, 37, 150)
 
 
 def test_every_schedule_is_here():
-    assert {type(schedule).__name__ for schedule in ALL} >= set(SCHEDULES)
+    functions_of_the_step = {name for name, each in SCHEDULES.items() if issubclass(each, S.Schedule)}
+    assert {type(schedule).__name__ for schedule in ALL} >= functions_of_the_step
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=repr)

@@ -11,7 +11,8 @@ has after as many calls of its `step`. `gradtx.schedules.per_epoch` makes it cou
 optimizer, it takes the learning rate: `StepLR(0.1, step_size=30)`. `CyclicLR` and `OneCycleLR`, which have the rate
 among their other arguments, and `SequentialLR`, whose schedulers have it, take nothing there:
 `OneCycleLR(max_lr=0.1, total_steps=100)`. The momentum that the two cycle is their `momentum`. With `last_epoch=n` a
-schedule goes on after its step n.
+schedule goes on after its step n. `ReduceLROnPlateau` takes the rate first too, and follows the metrics that `update`
+is given.
 """
 
 from gradtx.interop.torch._adam import Adam as Adam

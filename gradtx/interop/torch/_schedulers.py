@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from gradtx.core import Interval
-from gradtx.interop._arguments import Each, Whole, checked, one_more
+from gradtx.interop._arguments import Each, checked, one_more
 from gradtx.schedules import (
     Schedule,
     cosine_decay,
@@ -22,33 +22,34 @@ from gradtx.schedules import (
 _RATE, _ABOVE_ZERO = Interval(0.0, hyper=False), Interval(0.0, above=True, hyper=False)
 _PART, _MOMENTUM = Interval(0.0, 1.0, closed=True, hyper=False), Interval(0.0, 1.0, hyper=False)
 _PART_ABOVE_ZERO = Interval(0.0, 1.0, closed=True, above=True, hyper=False)
+_STEP, _COUNT = Interval(0, hyper=False, whole=True), Interval(1, hyper=False, whole=True)
 _KINDS = {
     "lr": _RATE,
-    "step_size": Whole(1),
-    "milestones": Each(Whole(0)),
+    "step_size": _COUNT,
+    "milestones": Each(_STEP),
     "gamma": _ABOVE_ZERO,
     "factor": _PART,
     "start_factor": _PART_ABOVE_ZERO,
     "end_factor": _PART,
-    "total_iters": Whole(1),
+    "total_iters": _COUNT,
     "power": _ABOVE_ZERO,
-    "T_max": Whole(1),
-    "T_0": Whole(1),
-    "T_mult": Whole(1),
+    "T_max": _COUNT,
+    "T_0": _COUNT,
+    "T_mult": _COUNT,
     "eta_min": Interval(hyper=False),
     "base_lr": _RATE,
     "max_lr": _RATE,
-    "step_size_up": Whole(1),
-    "step_size_down": Whole(1),
+    "step_size_up": _COUNT,
+    "step_size_down": _COUNT,
     "base_momentum": _MOMENTUM,
     "max_momentum": _MOMENTUM,
-    "total_steps": Whole(1),
-    "epochs": Whole(1),
-    "steps_per_epoch": Whole(1),
+    "total_steps": _COUNT,
+    "epochs": _COUNT,
+    "steps_per_epoch": _COUNT,
     "pct_start": _PART,
     "div_factor": _ABOVE_ZERO,
     "final_div_factor": _ABOVE_ZERO,
-    "last_epoch": Whole(-1),
+    "last_epoch": Interval(-1, hyper=False, whole=True),
 }
 _scheduler = checked(_KINDS)
 
@@ -205,7 +206,7 @@ def OneCycleLR(
     )
 
 
-@checked(_KINDS | {"schedulers": Each(_Function()), "milestones": Each(Whole(0), ascending=True)})
+@checked(_KINDS | {"schedulers": Each(_Function()), "milestones": Each(_STEP, ascending=True)})
 def SequentialLR(
     schedulers: Sequence[Callable[[Any], Any]], milestones: Sequence[int], last_epoch: int = -1
 ) -> Schedule:
