@@ -6,7 +6,7 @@ import inspect
 import jax
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradtx as gx
@@ -132,7 +132,6 @@ def test_values_with_drawn_arguments(name, data):
         expected = run_schedule(row)
     else:
         expected = torch_values(lambda o: scheduler(o, row), COUNT, rate=row.arguments.get("lr", 0.1))
-    assume(np.isfinite(expected).all())  # Keras's root of a 1 - p that XLA has rounded below 0
     _equal(schedule(_module(name), row)(STEPS), expected)
 
 
