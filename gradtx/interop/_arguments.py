@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from gradtx.core import Interval
@@ -32,21 +32,6 @@ class Pair:
             self.interval.check(f"{where}[{i}]", item)
 
 
-class Each:
-    """A list or tuple of things of one kind."""
-
-    def __init__(self, kind: Kind, ascending: bool = False) -> None:
-        self.kind, self.ascending = kind, ascending
-
-    def check(self, where: str, value: Any) -> None:
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise TypeError(f"{where} must be a list or a tuple, got {value!r} ({type(value).__name__})")
-        for i, item in enumerate(value):
-            self.kind.check(f"{where}[{i}]", item)
-        if self.ascending and list(value) != sorted(value):
-            raise ValueError(f"{where} must be in ascending order, got {value}")
-
-
 def checked(kinds: Mapping[str, Kind]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Holds the arguments of a constructor to their kinds, in messages that begin with the constructor's name.
 
@@ -70,9 +55,3 @@ def checked(kinds: Mapping[str, Kind]) -> Callable[[Callable[P, R]], Callable[P,
         return constructor
 
     return decorate
-
-
-def one_more(where: str, many: Sequence[Any], boundaries: str, between: Sequence[Any]) -> None:
-    """A piece ends at every boundary, and one piece is the last."""
-    if len(many) != len(between) + 1:
-        raise ValueError(f"{where} must be one more than the {len(between)} {boundaries}, got {len(many)}")

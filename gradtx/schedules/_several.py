@@ -74,7 +74,7 @@ Parts: TypeAlias = Annotated[Any, Each(Interval(hyper=False), callables=True)]
 """Schedules and numbers."""
 
 
-def one_more(label: str, name: str, many: Several, boundaries: Several) -> None:
+def one_more(label: str, name: str, many: Sequence[Any], boundaries: Sequence[Any]) -> None:
     """A piece ends at every boundary, and one piece is the last."""
     if len(many) != len(boundaries) + 1:
         raise ValueError(

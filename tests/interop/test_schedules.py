@@ -272,7 +272,7 @@ BAD = [
     *(("OneCycleLR", {argument: 0.0}, argument) for argument in ("div_factor", "final_div_factor")),
     *(("OneCycleLR", {argument: 1.0}, argument) for argument in ("base_momentum", "max_momentum")),
     ("OneCycleLR", {"anneal_strategy": "cosine"}, "anneal_strategy"),
-    *(("SequentialLR", {"schedulers": bad}, "schedulers") for bad in ([], [1.0], 5)),
+    *(("SequentialLR", {"schedulers": bad}, "schedulers") for bad in ([], ["a"], [gt.ReduceLROnPlateau(0.1)], 5)),
     ("SequentialLR", {"milestones": [3]}, "schedulers"),
     ("SequentialLR", {"schedulers": [abs, abs, abs], "milestones": [5, 3]}, "milestones"),
     *(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gradtx.core import Interval
-from gradtx.interop._arguments import Each, checked, one_more
+from gradtx.interop._arguments import checked
 from gradtx.schedules import (
     Schedule,
     cosine_decay,
@@ -14,6 +14,7 @@ from gradtx.schedules import (
     polynomial,
     warmup,
 )
+from gradtx.schedules._several import Each, one_more
 
 _NUMBER, _RATE = Interval(hyper=False), Interval(0.0, hyper=False)
 _ABOVE_ZERO, _FROM_ONE = Interval(0.0, above=True, hyper=False), Interval(1, hyper=False)
@@ -90,7 +91,7 @@ def PiecewiseConstantDecay(
     boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant"
 ) -> Schedule:
     """One value after another, each until one step after its boundary. See `gradtx.schedules.piecewise_constant`."""
-    one_more("PiecewiseConstantDecay: values", values, "boundaries", boundaries)
+    one_more("PiecewiseConstantDecay", "values", values, boundaries)
     return piecewise_constant(values, boundaries, boundary="after")
 
 

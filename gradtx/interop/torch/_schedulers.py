@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from gradtx.core import Interval
-from gradtx.interop._arguments import Each, checked, one_more
+from gradtx.interop._arguments import checked
 from gradtx.schedules import (
     Schedule,
     cosine_decay,
@@ -18,6 +18,7 @@ from gradtx.schedules import (
     piecewise_constant,
     polynomial,
 )
+from gradtx.schedules._several import Each, one_more
 
 _RATE, _ABOVE_ZERO = Interval(0.0, hyper=False), Interval(0.0, above=True, hyper=False)
 _PART, _MOMENTUM = Interval(0.0, 1.0, closed=True, hyper=False), Interval(0.0, 1.0, hyper=False)
@@ -52,12 +53,6 @@ _KINDS = {
     "last_epoch": Interval(-1, hyper=False, whole=True),
 }
 _scheduler = checked(_KINDS)
-
-
-class _Function:
-    def check(self, where: str, value: Any) -> None:
-        if not callable(value):
-            raise TypeError(f"{where} must be a schedule, got {value!r} ({type(value).__name__})")
 
 
 @_scheduler
@@ -206,7 +201,9 @@ def OneCycleLR(
     )
 
 
-@checked(_KINDS | {"schedulers": Each(_Function()), "milestones": Each(_STEP, ascending=True)})
+@checked(
+    _KINDS | {"schedulers": Each(Interval(hyper=False), callables=True), "milestones": Each(_STEP, ascending=True)}
+)
 def SequentialLR(
     schedulers: Sequence[Callable[[Any], Any]], milestones: Sequence[int], last_epoch: int = -1
 ) -> Schedule:
@@ -217,7 +214,7 @@ def SequentialLR(
     Array(0.1, dtype=float32)
     """
     _only_from_the_start("SequentialLR", last_epoch)
-    one_more("SequentialLR: schedulers", schedulers, "milestones", milestones)
+    one_more("SequentialLR", "schedulers", schedulers, milestones)
     return join(schedulers, milestones)
 
 
