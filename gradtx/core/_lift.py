@@ -17,7 +17,7 @@ from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
 from gradtx.core._resolve import Resolved, resolve
 from gradtx.core._rounding import ROUNDINGS
 from gradtx.core._rule import Rule, Scope, TreeStage
-from gradtx.core._slots import init_slot, stateful, varying, widened
+from gradtx.core._slots import init_slot, stateful, varying
 from gradtx.core._state import State
 from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
 
@@ -51,7 +51,7 @@ class Lift:
         states = {}
         for name, stage in self.stages.items():
             if isinstance(stage, TreeStage):
-                states[name] = stage.init(widened(flat))
+                states[name] = stage.init(flat.unflatten(flat.leaves))
             elif slots := stage.active_slots():
                 states[name] = {slot: init_slot(name, stage, spec, flat) for slot, spec in slots.items()}
         kept = {name: value.init() for name, value in self.kept.items()}
@@ -197,7 +197,7 @@ class _Step:
         tree: list[Any] = [None] * len(self.values)
         for i in self.active:
             tree[i] = jnp.asarray(self.values[i], self.dtype(i))
-        params = None if self.params is None else widened(self.params)
+        params = None if self.params is None else self.params.unflatten(self.params.leaves)
         before = from_state(self.state, "stages", name)
         now = stage.replace(varying(name, stage, self.state))
         updates, after = now.update(self.flat.unflatten(tree), before, params, self.state.step, self.extra)

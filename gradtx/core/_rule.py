@@ -186,5 +186,5 @@ class TreeStage(Record):
     def update(
         self, updates: Any, state: Any, params: Any, step: jax.Array, extra: Mapping[str, Any]
     ) -> tuple[Any, Any]:
-        """(updates, state): trees in the dtype of the arithmetic, None where there is nothing to train."""
+        """(updates, state): updates in the dtype of the arithmetic, None where there is nothing to train."""
         raise NotImplementedError

@@ -72,5 +72,5 @@ def _full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
 
 
 def widened(params: Flat) -> Any:
-    """What tree stages see: the trained parameters in the dtype of the arithmetic, None for the others."""
+    """What foreign stages see: the trained parameters in the dtype of the arithmetic, None for the others."""
     return params.map_trained(lambda p: jnp.asarray(p, wide(dtype_of(p))))

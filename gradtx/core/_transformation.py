@@ -12,7 +12,8 @@ import optax
 from gradtx.core._kinds import hyperparameters
 from gradtx.core._lift import Lift
 from gradtx.core._rule import Rule, Scope, TreeStage
-from gradtx.core._slots import stateful
+from gradtx.core._slots import stateful, widened
+from gradtx.core._trees import flatten
 
 P = ParamSpec("P")
 
@@ -177,10 +178,11 @@ class Foreign(TreeStage):
     transformation: Any
 
     def init(self, params: Any) -> Any:
-        return self.transformation.init(params)
+        return self.transformation.init(widened(flatten(params)))
 
     def update(self, updates: Any, state: Any, params: Any, step: Any, extra: Mapping[str, Any]) -> tuple[Any, Any]:
         del step
+        params = None if params is None else widened(flatten(params))
         return optax.with_extra_args_support(self.transformation).update(updates, state, params, **extra)
 
     def accepts(self) -> frozenset[str]:

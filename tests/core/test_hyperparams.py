@@ -61,6 +61,33 @@ def test_setting_inside_optax_and_inside_foreign_stages():
         np.testing.assert_array_equal(tx.update(x, state, x)[0], -0.25)
 
 
+def test_a_name_may_lack_its_beginning():
+    tx, x = optax.chain(gx.sgd(gx.tunable(1.0)), gx.named("end", gx.sgd(gx.tunable(2.0)))), jnp.ones(2)
+    state = tx.init(x)
+    with pytest.raises(
+        ValueError, match=r"learning_rate is ambiguous, it could be any of 0\.scale_by\w+\.\w+, 1\.end\."
+    ):
+        gx.set_hyperparams(state, learning_rate=3.0)
+    for name in ("1.end.learning_rate", "end.learning_rate"):
+        changed = gx.set_hyperparams(state, **{name: 3.0})
+        np.testing.assert_array_equal(tx.update(x, changed, x)[0], 3.0)
+    with pytest.raises(ValueError, match=r"no tunable d\.learning_rate"):  # whole words
+        gx.set_hyperparams(state, **{"d.learning_rate": 3.0})
+
+
+def test_a_tunable_bound_may_be_infinite():
+    x = jnp.full(2, 3.0)
+    tx = gx.clip(gx.tunable(float("inf")))
+    state = tx.init(x)
+    np.testing.assert_array_equal(tx.update(x, state)[0], x)
+    np.testing.assert_array_equal(tx.update(x, gx.set_hyperparams(state, max_delta=1.0))[0], 1.0)
+    for bad in (gx.tunable(float("inf")), gx.tunable(-float("inf"))):
+        with pytest.raises(ValueError, match="learning_rate must be in"):
+            gx.sgd(bad)
+    with pytest.raises(ValueError, match="tunable: value must be in"):
+        gx.tunable(float("nan"))
+
+
 def test_a_sweep_is_one_vmap():
     tx, params, grads = gx.adam(gx.tunable(0.0)), tree(1), gradients(3)
     rates = jnp.linspace(0.01, 0.16, 16)

@@ -344,8 +344,17 @@ def test_has_pytorchs_signature_and_refuses_its_groups():
     ]
     with pytest.raises(NotImplementedError, match="parameter groups"):
         like_torch.ReduceLROnPlateau(0.1, min_lr=[0.1])
-    with pytest.raises(ValueError, match="threshold_mode must be rel or abs"):
-        like_torch.ReduceLROnPlateau(0.1, threshold_mode="both")
+    bad = [
+        ("lr", -0.1),
+        ("mode", "auto"),
+        ("factor", 1.0),
+        ("patience", -1),
+        ("threshold", -1),
+        ("threshold_mode", "both"),
+    ]
+    for name, value in [*bad, ("cooldown", 0.5), ("min_lr", -1), ("eps", -1)]:
+        with pytest.raises(ValueError, match=f"ReduceLROnPlateau: {name} must be"):
+            like_torch.ReduceLROnPlateau(**{"lr": 0.1} | {name: value})
 
 
 def test_target():

@@ -114,6 +114,22 @@ def test_the_hyperparameters_of_both_are_read_and_set():
         gx.set_hyperparams(state, learning_rate=1.0)
 
 
+def test_masks_of_parts_see_the_parameters_as_they_are():
+    params = {"half": jnp.ones(2, jnp.bfloat16), "whole": jnp.ones(2), "number": 3, "none": None}
+    decay = gx.chain(gx.sgd(0.5), gx.decay_weights(0.25, mask=lambda path, array: array.dtype == jnp.bfloat16))
+    tx = gx.switch(decay, optax.sgd(0.5), at=1)
+    grads = jax.tree.map(jnp.zeros_like, params) | {"number": None}
+    state = tx.init(params)
+    updates, state = tx.update(grads, state, params)
+    np.testing.assert_array_equal(updates["half"], -0.25)
+    np.testing.assert_array_equal(updates["whole"], 0)
+    with relaxed():
+        updates, _ = tx.update(grads, state, params)
+    assert updates["half"].dtype == jnp.bfloat16
+    selected, not_selected = gx.describe(tx, params).stages[2].groups
+    assert (selected.paths, not_selected.paths) == (("half",), ("whole",))
+
+
 def test_complaints_name_the_part():
     tx = gx.switch(gx.adam(0.1), gx.sgd(0.1, weight_decay=0.1, mask="*/kernel"), at=3)
     with pytest.raises(ValueError, match=r"switch\.second\.add_decayed_weights: mask selects no parameter"):
