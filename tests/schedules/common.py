@@ -1,9 +1,15 @@
 """What the tests of schedules share."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from hypothesis import strategies as st
+
+import gradtx as gx
+from tests.helpers import relaxed
 
 END = 2**31 - 1
 values = st.floats(1e-6, 10)
@@ -25,6 +31,26 @@ def check(schedule, expected, steps, rtol=1e-6, atol=1e-37):
     np.testing.assert_allclose(np.asarray(found, np.float64), expected, rtol=rtol, atol=atol)
     middle = len(steps) // 2
     np.testing.assert_allclose(schedule(int(steps[middle])), expected[middle], rtol=rtol, atol=atol)
+
+
+def check_is_data(schedule, rtol=1e-6, atol=1e-7):
+    """It prints, compares, hashes and pickles; takes steps of every kind; and goes where optax takes a schedule."""
+    again = eval(repr(schedule), vars(gx.schedules))
+    assert again == schedule
+    assert hash(again) == hash(schedule)
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
+    assert gx.sgd(again) == gx.sgd(schedule)
+    steps = np.arange(36)
+    expected = [schedule(int(i)) for i in steps]
+    for batched in (schedule(steps), jax.jit(schedule)(steps), jax.vmap(schedule)(jnp.asarray(steps))):
+        np.testing.assert_allclose(batched, expected, rtol=1e-6)
+    assert schedule(steps.reshape(6, 6)).shape == (6, 6)
+    for kind in (jnp.float32, np.uint8):
+        np.testing.assert_allclose([schedule(kind(i)) for i in steps], expected, rtol=rtol, atol=atol)
+    with relaxed():
+        tx = optax.sgd(schedule)
+        updates, _ = tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    np.testing.assert_allclose(updates, -schedule(0), rtol=1e-6)
 
 
 def torch_values(make, count, key="lr", rate=1.0):

@@ -2,10 +2,8 @@
 
 import bisect
 import os
-import pickle
 from fractions import Fraction
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from hypothesis import strategies as st
 
 import gradtx as gx
 from tests.helpers import relaxed
-from tests.schedules.common import END, check, lengths, marks, torch_values, values
+from tests.schedules.common import END, check, check_is_data, lengths, marks, torch_values, values
 
 S = gx.schedules
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -104,16 +102,7 @@ def test_equals_torch(factor):
     "schedule", [S.cosine_restarts(1.0, 5, 1.5, 0.9, 0.1), S.cosine_decay(1.0, 5, end_value=0.1, periodic=True)]
 )
 def test_is_data_and_takes_every_kind_of_step(schedule):
-    again = eval(repr(schedule), vars(S))
-    assert again == schedule
-    assert hash(again) == hash(schedule)
-    assert pickle.loads(pickle.dumps(schedule)) == schedule
-    steps = np.arange(36)
-    expected = [schedule(int(i)) for i in steps]
-    for batched in (schedule(steps), jax.jit(schedule)(steps), jax.vmap(schedule)(jnp.asarray(steps))):
-        np.testing.assert_allclose(batched, expected, rtol=1e-6)
-    assert schedule(steps.reshape(6, 6)).shape == (6, 6)
-    np.testing.assert_allclose(schedule(jnp.asarray(steps, jnp.float32)), expected, rtol=2e-6, atol=1e-6)
+    check_is_data(schedule, rtol=2e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(

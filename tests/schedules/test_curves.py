@@ -1,7 +1,6 @@
 """Schedules against their closed forms in float64, and against optax."""
 
 import math
-import pickle
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 import gradtx as gx
 from tests.helpers import relaxed
+from tests.schedules.common import check_is_data
 
 S = gx.schedules
 values = st.floats(1e-6, 10)
@@ -126,30 +126,8 @@ def test_equals_optax(ours, theirs):
 
 
 @every_schedule
-def test_is_data(schedule):
-    again = eval(repr(schedule), vars(S))
-    assert again == schedule
-    assert hash(again) == hash(schedule)
-    assert pickle.loads(pickle.dumps(schedule)) == schedule
-    assert gx.sgd(again) == gx.sgd(schedule)
-
-
-@every_schedule
-def test_jit_vmap_and_every_kind_of_step_agree(schedule):
-    steps = np.arange(30)
-    expected = [schedule(int(i)) for i in steps]
-    for batched in (schedule(steps), jax.jit(schedule)(steps), jax.vmap(schedule)(jnp.asarray(steps))):
-        np.testing.assert_allclose(batched, expected, rtol=1e-6)
-    np.testing.assert_allclose([schedule(jnp.float32(i)) for i in steps], expected, rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose([schedule(np.uint8(i)) for i in steps], expected, rtol=1e-6, atol=1e-7)
-
-
-@every_schedule
-def test_goes_wherever_optax_takes_a_schedule(schedule):
-    with relaxed():
-        tx = optax.sgd(schedule)
-        updates, _ = tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
-    np.testing.assert_allclose(updates, -schedule(0), rtol=1e-6)
+def test_is_data_and_takes_every_kind_of_step(schedule):
+    check_is_data(schedule)
 
 
 def test_arguments_may_be_traced():

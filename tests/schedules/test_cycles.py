@@ -1,7 +1,6 @@
 """Cycles of learning rate and momentum, against float64 closed forms and the libraries."""
 
 import math
-import pickle
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 import gradtx as gx
 from tests.helpers import relaxed
-from tests.schedules.common import check, lengths, marks, torch_values, values
+from tests.schedules.common import check, check_is_data, lengths, marks, torch_values, values
 
 S = gx.schedules
 STEPS = np.arange(220)
@@ -142,17 +141,7 @@ ALL = [
 
 @pytest.mark.parametrize("schedule", [each for cycle in ALL for each in (cycle, cycle.momentum)], ids=repr)
 def test_is_data_and_takes_every_kind_of_step(schedule):
-    again = eval(repr(schedule), vars(S))
-    assert again == schedule
-    assert hash(again) == hash(schedule)
-    assert pickle.loads(pickle.dumps(schedule)) == schedule
-    assert gx.sgd(again) == gx.sgd(schedule)
-    steps = np.arange(0, 60, 7)
-    expected = [schedule(int(i)) for i in steps]
-    for batched in (schedule(steps), jax.jit(schedule)(steps), jax.vmap(schedule)(jnp.asarray(steps))):
-        np.testing.assert_allclose(batched, expected, rtol=1e-6)
-    assert schedule(steps.reshape(3, 3)).shape == (3, 3)
-    np.testing.assert_allclose([schedule(jnp.float32(i)) for i in steps], expected, rtol=1e-6, atol=1e-7)
+    check_is_data(schedule)
 
 
 @pytest.mark.parametrize("cycle", ALL, ids=repr)
