@@ -69,10 +69,12 @@ class plateau(Stateful):
     name: Name = None
 
     def init(self) -> dict[str, jax.Array]:
-        zero = jnp.zeros((), jnp.int32)
-        state = {"best": as_float(_sign(self.mode) * jnp.inf), "bad": zero, "cooldown": zero, "plateaus": zero}
-        state["first"] = jnp.asarray(NEVER)
-        return state | ({"total": as_float(0.0), "seen": zero} if self.accumulation_size > 1 else {})
+        state = {"best": as_float(_sign(self.mode) * jnp.inf), "first": jnp.asarray(NEVER)}
+        counts = ["bad", "cooldown", "plateaus"]
+        if self.accumulation_size > 1:
+            state["total"] = as_float(0.0)
+            counts.append("seen")
+        return state | {name: jnp.zeros((), jnp.int32) for name in counts}  # each of its own, as states are donated
 
     def observe(self, state: Any, metric: Any, step: jax.Array) -> dict[str, jax.Array]:
         metric = jnp.asarray(metric, state["best"].dtype)

@@ -270,6 +270,14 @@ def test_the_metric_passes_through_optax_and_flax():
     np.testing.assert_allclose(p, 0.99, rtol=1e-6)
 
 
+def test_the_state_may_be_donated():
+    tx = gx.switch(gx.sgd(S.reduce_on_plateau(1.0, accumulation_size=2)), gx.sgd(gx.tunable(1.0)), at=S.plateau())
+    x = jnp.ones(2)
+    step = jax.jit(lambda p, s: gx.apply_gradients(tx, x, s, p, value=1.0), donate_argnums=(0, 1))
+    p, state = step(jnp.zeros(2), tx.init(x))
+    np.testing.assert_array_equal(step(p, state)[0], -2.0)
+
+
 def test_is_data():
     schedule = S.reduce_on_plateau(S.cosine_decay(0.1, 100), 0.5, patience=3, mode="max")
     tx = gx.sgd(schedule)
