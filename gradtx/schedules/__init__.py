@@ -5,6 +5,7 @@ from gradtx.schedules._combine import join as join
 from gradtx.schedules._combine import offset as offset
 from gradtx.schedules._combine import per_epoch as per_epoch
 from gradtx.schedules._combine import product as product
+from gradtx.schedules._combine import scale as scale
 from gradtx.schedules._cosine import cosine_decay as cosine_decay
 from gradtx.schedules._cosine import warmup_cosine as warmup_cosine
 from gradtx.schedules._curves import constant as constant

@@ -28,6 +28,25 @@ class product(Schedule):
         return value_at(self.first, step) * value_at(self.second, step)
 
 
+class scale(Schedule):
+    """η(t) = c·a(t).
+
+    Args:
+        schedule: a, a schedule or a number.
+        factor: c.
+
+    >>> from gradtx.schedules import inverse_time_decay, scale
+    >>> scale(inverse_time_decay(0.5, 1, 1.0), 0.1)(4)
+    Array(0.01, dtype=float32)
+    """
+
+    schedule: Part
+    factor: Number
+
+    def __call__(self, step: Any) -> jax.Array:
+        return value_at(self.schedule, step) * as_float(self.factor)
+
+
 class join(Schedule):
     """η(t) = aₖ(t - bₖ) for bₖ ≤ t < bₖ₊₁, b₀ = 0: one schedule after another, each from its own step 0.
 

@@ -60,6 +60,7 @@ def test_join_and_offset(start, end, boundary, length):
     ahead = steps[steps >= boundary] - boundary
     check(S.offset(schedule, boundary), later[steps >= boundary], ahead)
     check(S.floor(schedule, 0.6), np.maximum(np.where(steps < boundary, 0.5, later), 0.6), steps)
+    check(S.scale(schedule, -0.3), -0.3 * np.where(steps < boundary, 0.5, later), steps)
 
 
 @settings(deadline=None, max_examples=20)
@@ -114,6 +115,7 @@ ALL = [
     S.warmup(0.3, 10, 0.01, "exponential"),
     S.warmup_stable_decay(0.0, 1.0, 10, 20, 50, kind="sqrt"),
     S.floor(S.linear(1.0, 0.0, 50), 0.1),
+    S.scale(S.linear(1.0, 0.0, 50), -0.3),
     S.offset(S.linear(1.0, 0.0, 50), 10),
     S.per_epoch(S.linear(1.0, 0.0, 5), 7),
 ]

@@ -37,6 +37,7 @@ ALL = [
     S.warmup(DECAY, 50, 0.01, "exponential"),
     S.product(S.linear(0.0, 1.0, 50), DECAY),
     S.floor(DECAY, 0.1),
+    S.scale(DECAY, 0.3),
     S.offset(DECAY, 9),
     S.per_epoch(DECAY, 3),
 ]
