@@ -5,6 +5,8 @@ from gradtx.core._apply import apply_updates as apply_updates
 from gradtx.core._apply import lookahead_point as lookahead_point
 from gradtx.core._hyperparams import hyperparams as hyperparams
 from gradtx.core._hyperparams import set_hyperparams as set_hyperparams
+from gradtx.core._inputs import InputAt as InputAt
+from gradtx.core._inputs import InputRule as InputRule
 from gradtx.core._kinds import Interval as Interval
 from gradtx.core._kinds import Name as Name
 from gradtx.core._kinds import hyperparameters as hyperparameters

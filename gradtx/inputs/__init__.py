@@ -1,0 +1,1 @@
+"""The data side: feature scaling, batch normalisation, mini-batches."""
