@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core._check import check_structure
+from gradtx.core._leaf import with_values
 from gradtx.core._rule import TreeStage
 from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
 
@@ -76,6 +77,8 @@ class InputRule(TreeStage):
         flat = flatten(x)
         for name, tree in state.items():
             check_structure(self.label, flat, flatten(tree), f"state's {name}", "inputs")
+        for name, tree in (params or {}).items():
+            check_structure(self.label, flat, flatten(tree), f"parameter {name}", "inputs")
         slots, given = ({n: flatten(t).leaves for n, t in (trees or {}).items()} for trees in (state, params))
         new = {name: list(leaves) for name, leaves in slots.items()}
         out = list(flat.leaves)
@@ -86,10 +89,12 @@ class InputRule(TreeStage):
             slot = {name: leaves[i] for name, leaves in slots.items() if leaves[i] is not None}
             self._check(flat, i, slot, jax.eval_shape(self.begin, x))
             own = {n: jnp.asarray(v[i], x.dtype) for n, v in given.items() if v[i] is not None}
+            self._check_params(flat, i, own, jax.eval_shape(self.parameters, x))
+            rule = with_values(self, {n: v for n, v in vars(self).items() if isinstance(v, jax.Array)}, x.dtype)
             if method == "invert":
-                out[i] = self.invert(x, slot, at._replace(params=own))
+                out[i] = rule.invert(x, slot, at._replace(params=own))
                 continue
-            out[i], kept = self.run(x, slot, at._replace(params=own))
+            out[i], kept = rule.run(x, slot, at._replace(params=own))
             for name, value in kept.items():
                 new[name][i] = jnp.asarray(value, slots[name][i].dtype)
         tree = flat.unflatten(out)
@@ -103,6 +108,16 @@ class InputRule(TreeStage):
             f"{self.label}: {_place(flat, i)} have shape {np.shape(flat.leaves[i])}, but the state was made for "
             f"others: its slots have shapes {', '.join(map(str, shapes))}"
         )
+
+    def _check_params(self, flat: Flat, i: int, own: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        """Each may be left out; none may be of another name or shape."""
+        for name, value in own.items():
+            if name not in expected:
+                raise ValueError(f"{self.label}: there is no parameter {name}, only {', '.join(expected) or 'none'}")
+            if value.shape != (shape := expected[name].shape):
+                raise ValueError(
+                    f"{self.label}: for {_place(flat, i)} the parameter {name} must have shape {shape}, got {value.shape}"
+                )
 
 
 def check_inputs(stages: Mapping[str, Any], params: Any, extra: Mapping[str, Any]) -> Mapping[str, Any]:
