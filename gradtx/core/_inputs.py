@@ -115,9 +115,8 @@ class InputRule(TreeStage):
             if name not in expected:
                 raise ValueError(f"{self.label}: there is no parameter {name}, only {', '.join(expected) or 'none'}")
             if value.shape != (shape := expected[name].shape):
-                raise ValueError(
-                    f"{self.label}: for {_place(flat, i)} the parameter {name} must have shape {shape}, got {value.shape}"
-                )
+                place = _place(flat, i)
+                raise ValueError(f"{self.label}: for {place} {name} must have shape {shape}, got {value.shape}")
 
 
 def check_inputs(stages: Mapping[str, Any], params: Any, extra: Mapping[str, Any]) -> Mapping[str, Any]:
