@@ -15,6 +15,19 @@ Eps: TypeAlias = Annotated[Any, Interval(0.0, above=True, hyper=False)]
 """A finite number > 0."""
 
 
+class MappedAxes:
+    """The kind of a field that names axes which are mapped over."""
+
+    def check(self, where: str, value: Any) -> Any:
+        if not value or not all(isinstance(name, str) for name in (value if isinstance(value, tuple) else (value,))):
+            raise TypeError(f"{where} must be the name of an axis, or a tuple of names, got {value!r}")
+        return value
+
+
+AxisName: TypeAlias = Annotated[Any, MappedAxes()]
+"""A name or names of axes of `vmap` or `shard_map`."""
+
+
 class BatchNorm(InputRule):
     """X̂ = (x - μ_B) / √(σ²_B + ε), y = γ·x̂ + β, for each feature.
 
@@ -93,7 +106,7 @@ class BatchNorm(InputRule):
     unbiased: bool = False
     scale: bool = True
     bias: bool = True
-    axis_name: Any = None
+    axis_name: AxisName | None = None
 
     def accepts(self) -> frozenset[str]:
         return frozenset({"train", "mask"})
@@ -157,8 +170,8 @@ class BatchNorm(InputRule):
         mask = jnp.asarray(mask, bool)
         if mask.ndim > len(shape) or any(m not in (1, s) for m, s in zip(mask.shape, shape, strict=False)):
             raise ValueError(
-                f"{self.label}: for inputs of shape {x.shape} the mask must have shape {shape}, or the first axes of it, "
-                f"got {mask.shape}"
+                f"{self.label}: for inputs of shape {x.shape} the mask must have shape {shape}, or the first axes of "
+                f"it, got {mask.shape}"
             )
         mask = jnp.reshape(mask, mask.shape + (1,) * (len(shape) - mask.ndim))
         return jnp.expand_dims(jnp.broadcast_to(mask, shape), axis)

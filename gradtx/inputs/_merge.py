@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core import State, Transformation
+from gradtx.core._trees import wide
 from gradtx.inputs._batch_norm import BatchNorm
 
 
@@ -49,12 +50,9 @@ def merge(
             f"merge: the kernel has {features[0]} output features on axis {axis}, but the statistics have shape "
             f"{np.shape(mean)}"
         )
-    dtype = jnp.promote_types(kernel.dtype, mean.dtype)
-    mean, var, wide, before = (
-        jnp.asarray(a, dtype) for a in (mean, var, kernel, jnp.zeros_like(mean) if bias is None else bias)
-    )
-    own = {n: jnp.asarray(p, dtype) for n, p in (params or {}).get(name, {}).items()}
+    before = jnp.zeros(features, kernel.dtype) if bias is None else bias
+    given = mean, var, kernel, before, dict((params or {}).get(name, {}))
+    mean, var, w, b, own = jax.tree.map(lambda a: jnp.asarray(a, wide(kernel.dtype)), given)
     factor, shift = stage.affine(var, own)
     spread = jnp.expand_dims(factor, [i for i in range(kernel.ndim) if i != axis % kernel.ndim])
-    out = kernel.dtype if bias is None else bias.dtype
-    return jnp.asarray(wide * spread, kernel.dtype), jnp.asarray((before - mean) * factor + shift, out)
+    return jnp.asarray(w * spread, kernel.dtype), jnp.asarray((b - mean) * factor + shift, before.dtype)

@@ -56,6 +56,7 @@ def refresh(tx: Any, states: Any, batches: Iterable[Any], forward: Callable[[Any
         raise ValueError(f"refresh: there is no batch normalisation in {tx}")
 
     def with_statistics(state: State, other: State) -> State:
+        """`state`, but for the statistics of `other`."""
         return state._replace(stages=state.stages | {n: other.stages[n] for n in names & state.stages.keys()})
 
     def empty(state: State) -> State:
