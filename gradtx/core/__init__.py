@@ -32,6 +32,7 @@ from gradtx.core._rule import TreeStage as TreeStage
 from gradtx.core._select import Mask as Mask
 from gradtx.core._select import Selector as Selector
 from gradtx.core._select import matrices_only as matrices_only
+from gradtx.core._slots import full_like as full_like
 from gradtx.core._state import State as State
 from gradtx.core._stateful import Stateful as Stateful
 from gradtx.core._transformation import Part as Part

@@ -40,7 +40,7 @@ class InputRule(TreeStage):
     """
 
     def begin(self, x: jax.Array) -> dict[str, jax.Array]:
-        """The slots before the first batch; of `x`, shape and dtype count alone."""
+        """The slots before the first batch; of `x`, shape, dtype and sharding count alone."""
         raise NotImplementedError
 
     def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, Mapping[str, jax.Array]]:
