@@ -1,5 +1,6 @@
 """Batch normalisation."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Self, TypeAlias
@@ -7,7 +8,7 @@ from typing import Annotated, Any, Self, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Fraction, InputAt, InputRule, Interval, as_transformation
+from gradtx.core import Fraction, InputAt, InputRule, Interval, as_transformation, full_like
 
 Axis: TypeAlias = Annotated[Any, Interval(hyper=False, whole=True)]
 """The number of an axis, negative from the last one on."""
@@ -112,20 +113,14 @@ class BatchNorm(InputRule):
         return frozenset({"train", "mask"})
 
     def begin(self, x: jax.Array) -> dict[str, jax.Array]:
-        features = self._features(x)
-        return {
-            "mean": jnp.zeros(features, x.dtype),
-            "var": jnp.ones(features, x.dtype),
-            "count": jnp.zeros((), jnp.int32),
-        }
+        return {"mean": self._fill(x, 0.0), "var": self._fill(x, 1.0), "count": jnp.zeros((), jnp.int32)}
 
     def parameters(self, x: jax.Array) -> dict[str, jax.Array]:
-        features = self._features(x)
-        scale = {"scale": jnp.ones(features, x.dtype)} if self.scale else {}
-        return scale | ({"bias": jnp.zeros(features, x.dtype)} if self.bias else {})
+        scale = {"scale": self._fill(x, 1.0)} if self.scale else {}
+        return scale | ({"bias": self._fill(x, 0.0)} if self.bias else {})
 
     def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, Mapping[str, jax.Array]]:
-        axes = tuple(i for i in range(x.ndim) if i != self.axis % x.ndim)
+        axes = self._axes(x)
         spread = partial(jnp.expand_dims, axis=axes)
         mask = None if at.mask is None else self._mask(x, at.mask)
         if mask is not None:
@@ -158,10 +153,15 @@ class BatchNorm(InputRule):
         """The same, but for statistics that are means of those of all batches."""
         return self.replace({"momentum": None})
 
-    def _features(self, x: jax.Array) -> int:
+    def _axes(self, x: jax.Array) -> tuple[int, ...]:
+        """All axes but that of the features."""
         if not -x.ndim <= self.axis < x.ndim:
             raise ValueError(f"{self.label}: axis {self.axis} is out of range for inputs of shape {x.shape}")
-        return x.shape[self.axis]
+        return tuple(i for i in range(x.ndim) if i != self.axis % x.ndim)
+
+    def _fill(self, x: jax.Array, value: float) -> jax.Array:
+        """`value` for each feature, sharded as the features are."""
+        return full_like(jnp.sum(x, self._axes(x)), value, x.dtype)
 
     def _mask(self, x: jax.Array, mask: Any) -> jax.Array:
         """A boolean array of x's shape, but for one in the place of the features."""
@@ -183,7 +183,7 @@ class BatchNorm(InputRule):
             return values if self.axis_name is None else jax.lax.psum(values, self.axis_name)
 
         if mask is None:
-            count = total(x.size // max(x.shape[self.axis], 1))
+            count = total(math.prod(x.shape[i] for i in axes))
             if count < 2:
                 raise ValueError(
                     f"{self.label}: training needs at least 2 values per feature, but inputs of shape {x.shape} have "

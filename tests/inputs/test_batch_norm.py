@@ -307,14 +307,15 @@ def gradients(tx, mesh_update=None):
 @every_rule
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
 @pytest.mark.parametrize("mapped", [False, True])
-def test_sharded_batches_are_the_whole(make, axis_type, mapped):
+@pytest.mark.parametrize("masked", [False, True])
+def test_sharded_batches_are_the_whole(make, axis_type, mapped, masked):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
-    x, mask = draw(0, 16, 3, 2), np.arange(16) % 5 > 0
+    x, mask = draw(0, 16, 3, 2), np.arange(16) % 5 > 0 if masked else None
     tx = make(axis_name="data" if mapped else None)
     params, state = some_params(tx, x), tx.init(x)
     expected = jax.jit(gradients(make()))(x, state, params, mask)
     with jax.set_mesh(mesh):
-        split = [jax.device_put(a, NamedSharding(mesh, P("data"))) for a in (x, mask)]
+        split = jax.device_put((x, mask), NamedSharding(mesh, P("data")))
         state, params = jax.device_put((state, params), NamedSharding(mesh, P()))
         update = None
         if mapped:
@@ -322,6 +323,22 @@ def test_sharded_batches_are_the_whole(make, axis_type, mapped):
             update = jax.shard_map(lambda x, s, p, m: tx.update(x, s, p, mask=m), mesh=mesh, **specs)
         ours = jax.jit(gradients(tx, update))(split[0], state, params, split[1])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), ours, expected)
+
+
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+def test_statistics_and_parameters_are_sharded_as_the_features_are(axis_type):
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(axis_type,) * 2)
+    x, tx = draw(0, 8, 4), inputs.batch_norm()
+    expected = trained(tx, x, x, params=inputs.parameters(tx, x))
+    with jax.set_mesh(mesh):
+        x = jax.device_put(x, NamedSharding(mesh, P("data", "model")))
+        params, state, update = inputs.parameters(tx, x), tx.init(x), jax.jit(tx.update)
+        _, state = update(x, state, params)
+        ours = update(x, state, params)
+    for array in (*jax.tree.leaves(params), statistics(ours[1])["mean"], statistics(ours[1])["var"]):
+        assert array.sharding.spec == P("model")
+    assert update._cache_size() == 1
+    assert_close(jax.device_get(ours), jax.device_get(expected), rtol=1e-5, atol=1e-6)
 
 
 @every_rule
