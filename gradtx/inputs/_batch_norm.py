@@ -33,10 +33,10 @@ class BatchNorm(InputRule):
     """X̂ = (x - μ_B) / √(σ²_B + ε), y = γ·x̂ + β, for each feature.
 
     In training, μ_B and σ²_B are the mean and the variance over all axes but that of the features, and the slots "mean"
-    and "var", at first 0 and 1, follow them: μ ← m·μ + (1-m)·μ_B, σ² ← m·σ² + (1-m)·σ²_B. In inference, with
-    `train=False`, μ and σ² take their place, and y is a fixed affine map. The variance is summed from squared
-    differences to the mean, so that a mean far from 0 does not cancel it, and derivatives of any order, forward and
-    reverse, go through the statistics.
+    and "var", at first 0 and 1, follow them: μ ← m·μ + (1-m)·μ_B, σ² ← m·σ² + (1-m)·σ²_B; "count" counts the batches.
+    In inference, with `train=False`, μ and σ² take their place, and y is a fixed affine map. The variance is summed
+    from squared differences to the mean, so that a mean far from 0 does not cancel it, and derivatives of any order,
+    forward and reverse, go through the statistics.
 
     The parameters γ and β are "scale" and "bias", of one number per feature, as `parameters` gives them. What `update`
     is not given is 1 and 0. A `mask` has the axes of x without that of the features, or the first of them: one of shape

@@ -18,8 +18,7 @@ class BatchRenorm(BatchNorm):
     σ_B = √(σ²_B + ε) and σ = √(σ² + ε). Batch normalisation for small batches: as far as the bounds let it, training
     sees the x̂ of inference, (x - μ) / σ. r and d are constants to the gradient. It is σ that is averaged, from 1 on,
     σ ← m·σ + (1-m)·σ_B; the slot "var" holds σ² - ε. Bounds of 1 and 0 make it batch normalisation, with which the
-    paper begins: give a schedule of each, `schedules.piecewise_interpolate`, since r and d of
-    statistics that have not settled yet are wrong.
+    paper begins: give a schedule of each, since the r and d of statistics that have not settled yet are wrong.
 
     Args:
         axis: Where the features are.

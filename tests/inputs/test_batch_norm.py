@@ -166,7 +166,7 @@ def test_the_corrections_of_renormalisation_are_constants_to_the_gradient():
 
 
 @every_rule
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data(), axis=st.sampled_from([-1, 1]), unbiased=st.booleans())
 def test_what_is_masked_does_not_exist(make, data, axis, unbiased):
     x = np.array(draw(data.draw(st.integers(0, 99)), 4, 3, 5))
