@@ -18,6 +18,7 @@ ROOT = Path(gx.__file__).parent
 NAMESPACES = {
     "gx": gx,
     "gx.inspection": gx.inspection,
+    "gx.inputs": gx.inputs,
     "gx.schedules": gx.schedules,
     "gx.core": gx.core,
     "gx.techniques": gx.techniques,
@@ -139,6 +140,7 @@ IMPORTS = {
     "wrappers": {"core"},
     "interop": {"core", "conditioning", "techniques", "schedules"},
     "inspection": {"core"},
+    "inputs": {"core"},
     "race": {"", "inspection"},
 }
 

@@ -5,6 +5,8 @@ from gradtx.core._apply import apply_updates as apply_updates
 from gradtx.core._apply import lookahead_point as lookahead_point
 from gradtx.core._hyperparams import hyperparams as hyperparams
 from gradtx.core._hyperparams import set_hyperparams as set_hyperparams
+from gradtx.core._inputs import InputAt as InputAt
+from gradtx.core._inputs import InputRule as InputRule
 from gradtx.core._kinds import Interval as Interval
 from gradtx.core._kinds import Name as Name
 from gradtx.core._kinds import hyperparameters as hyperparameters
@@ -30,6 +32,7 @@ from gradtx.core._rule import TreeStage as TreeStage
 from gradtx.core._select import Mask as Mask
 from gradtx.core._select import Selector as Selector
 from gradtx.core._select import matrices_only as matrices_only
+from gradtx.core._slots import full_like as full_like
 from gradtx.core._state import State as State
 from gradtx.core._stateful import Stateful as Stateful
 from gradtx.core._transformation import Part as Part

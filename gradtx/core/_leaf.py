@@ -4,15 +4,18 @@ import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core._record import Record
 from gradtx.core._rounding import Rounding, round_to
 from gradtx.core._rule import At, Rule, Scope
 from gradtx.core._trees import wide
+
+R = TypeVar("R", bound=Record)
 
 Finish = Literal["update"] | Rounding
 """What the last segment ends in: an update, or the new parameter under a rounding."""
@@ -89,7 +92,8 @@ def _converted(x: Any, dtype: np.dtype) -> Any:
     return x if isinstance(x, jax.Array) and x.dtype == dtype else jnp.asarray(x, dtype)
 
 
-def with_values(rule: Rule, hyper: Mapping[str, Any], dtype: np.dtype) -> Rule:
+def with_values(rule: R, hyper: Mapping[str, Any], dtype: np.dtype) -> R:
+    """`rule` with hyperparameters in the dtype of its arithmetic."""
     return rule.replace(as_real(hyper, dtype)) if hyper else rule
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
+from gradtx.core._inputs import InputRule, check_inputs, check_real
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
 from gradtx.core._resolve import Resolved, resolve
 from gradtx.core._rounding import ROUNDINGS
@@ -29,11 +30,16 @@ class Lift:
         self.stages = stages
         self.segments = _segments(stages)
         self.kept = stateful(stages)
+        self.on_inputs = next((name for name, stage in stages.items() if isinstance(stage, InputRule)), None)
+        if self.on_inputs and (bad := [name for name, stage in stages.items() if "param" in stage.needs]):
+            raise TypeError(f"{bad[0]} needs parameters like its gradients, so it cannot be in a chain for inputs")
 
     def init(self, params: Any) -> State:
         """The state before the first step; slots get the parameters' sharding."""
         flat = flatten(params)
         check_params(flat)
+        if self.on_inputs:
+            check_real(self.on_inputs, flat)
         self.check_groups(flat)
         return self.state(flat)
 
@@ -72,8 +78,13 @@ class Lift:
     ) -> tuple[Any, State]:
         """One step: (updates, state), or (new parameters, state) where `finish` is a rounding."""
         check_call(self.stages, self.kept, state, params, extra)
-        state = self._observed(state, extra.get("value"))
+        own, train = {}, True
+        if self.on_inputs:
+            own, params, train = check_inputs(self.stages, params, extra), None, extra.get("train", True)
+        before, state = state, self._observed(state, extra.get("value"))
         step = _Step(self.stages, grads, state, params, extra)
+        if self.on_inputs:
+            check_real(self.on_inputs, step.flat)
         rules = {name: resolve(name, s, state, step.params) for name, s in self.stages.items() if isinstance(s, Rule)}
         for r in rules.values():
             step.check_slots(r)
@@ -81,11 +92,12 @@ class Lift:
         for names in self.segments:
             first = self.stages[names[0]] if names else None
             if isinstance(first, TreeStage):
-                stages[names[0]] = step.apply_tree(names[0], first)
+                stages[names[0]] = step.apply_tree(names[0], first, own.get(names[0]))
                 continue
             segment = [step.measure(rules[name]) if rules[name].measures else rules[name] for name in names]
             stages |= step.apply(segment, finish if names is self.segments[-1] else None, key)
-        return step.flat.unflatten(step.values), State(step.count, state.hyperparams, stages)
+        after = State(step.count, state.hyperparams, stages)
+        return step.flat.unflatten(step.values), after if train else before
 
     def _observed(self, state: State, metric: Any) -> State:
         """The state after the hyperparameters that follow a metric have seen the one of this step, if there is one."""
@@ -192,12 +204,12 @@ class _Step:
             if stage or r.scalars
         }
 
-    def apply_tree(self, name: str, stage: TreeStage) -> Any:
+    def apply_tree(self, name: str, stage: TreeStage, own: Any) -> Any:
         """Runs a stage on the whole tree, in the dtype of the arithmetic. Gives its new state."""
         tree: list[Any] = [None] * len(self.values)
         for i in self.active:
             tree[i] = jnp.asarray(self.values[i], self.dtype(i))
-        params = None if self.params is None else self.params.unflatten(self.params.leaves)
+        params = own if self.params is None else self.params.unflatten(self.params.leaves)
         before = from_state(self.state, "stages", name)
         now = stage.replace(varying(name, stage, self.state))
         updates, after = now.update(self.flat.unflatten(tree), before, params, self.state.step, self.extra)

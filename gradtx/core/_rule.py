@@ -145,6 +145,10 @@ class Rule(Record):
         """
         return self.replace({"mask": None} | ({} if group else dict.fromkeys(self.masked, 0.0)))
 
+    def accepts(self) -> frozenset[str]:
+        """Extra arguments that the rule may take although it does not need them: none."""
+        return frozenset()
+
     def prepare(self, at: At) -> Mapping[str, Any]:
         """Scalars of this step that take no gradients: computed once, not once a parameter. See `At.measured`."""
         return {}

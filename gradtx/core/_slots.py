@@ -56,12 +56,12 @@ def init_slot(name: str, rule: Rule, slot: Slot, params: Flat) -> Any:
     real = False if slot.role is Role.SECOND_MOMENT and not by_parts else None
 
     def full(p: Any) -> jax.Array:
-        return _full_like(p, fill * (1 + 1j) if by_parts and is_complex(dtype_of(p)) else fill, wide(dtype_of(p), real))
+        return full_like(p, fill * (1 + 1j) if by_parts and is_complex(dtype_of(p)) else fill, wide(dtype_of(p), real))
 
     return params.map_trained(full)
 
 
-def _full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
+def full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
     """`fill` in the shape and with the sharding of `param`."""
     filled = jnp.full_like(jnp.asarray(param), fill, dtype)
     if not isinstance(param, Tracer):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import Rule, Stage, Transformation, TreeStage, chain, hyperparameters
+from gradtx.core import InputRule, Rule, Stage, Transformation, TreeStage, chain, hyperparameters
 from gradtx.core._record import same
 from gradtx.core._slots import varying
 from gradtx.core._trees import Flat, flatten, is_trainable
@@ -159,6 +159,8 @@ def _stage(name: str, stage: Any, state: Any, groups: tuple[GroupDescription, ..
         roles = {slot: spec.role for slot, spec in stage.active_slots().items()}
         slots = {slot: _slot(role.value, state[slot]) for slot, role in roles.items()}
         technique = stage.label
+    elif isinstance(stage, InputRule):
+        slots, technique = {name: _slot("statistic", tree) for name, tree in state.items()}, stage.label
     else:
         slots = {"state": _slot("opaque", state)} if jax.tree.leaves(state) else {}
         technique = repr(stage)

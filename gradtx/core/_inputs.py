@@ -1,0 +1,166 @@
+"""Techniques for inputs: what they learn from batches is kept in the state, and applied frozen in inference."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core._check import check_structure
+from gradtx.core._leaf import with_values
+from gradtx.core._rule import TreeStage
+from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
+
+
+class InputAt(NamedTuple):
+    """What an input rule may know about a batch.
+
+    Attributes:
+        train: Whether it learns from the batch.
+        params: Its parameters for this array, by name; empty where none were given.
+        weights: The weight of each example, or None.
+        mask: Which examples or elements count, or None.
+        step: Batches learnt from before this one, int32.
+    """
+
+    train: bool = False
+    params: Mapping[str, jax.Array] = {}
+    weights: Any = None
+    mask: Any = None
+    step: Any = None
+
+
+class InputRule(TreeStage):
+    """A technique for one array of examples, in at least float32. Subclasses define `begin`, `run`, and may the others.
+
+    In a chain with one, `update(x, state, params=None, *, train=True, weights=None, mask=None)` gives `(y, state)`, the
+    same state if not `train`, and `params` are those of the stages: stage name → parameter → a tree like x.
+    """
+
+    def begin(self, x: jax.Array) -> dict[str, jax.Array]:
+        """The slots before the first batch; of `x`, shape, dtype and sharding count alone."""
+        raise NotImplementedError
+
+    def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+        """(y, new slots) for one array, in which `slot` is the dictionary of its slots."""
+        raise NotImplementedError
+
+    def invert(self, y: jax.Array, slot: Any, at: InputAt) -> jax.Array:
+        """The x that `run` makes y of in inference."""
+        raise TypeError(f"{self.label} has no inverse")
+
+    def parameters(self, x: jax.Array) -> dict[str, jax.Array]:
+        """The parameters to train, as they start."""
+        return {}
+
+    def accepts(self) -> frozenset[str]:
+        return frozenset({"train", "weights", "mask"})
+
+    def init(self, params: Any) -> Any:
+        return _by_name(flatten(params), self.begin)
+
+    def init_params(self, x: Any) -> dict[str, Any]:
+        """Parameter → a tree like x."""
+        return _by_name(flatten(x), self.parameters)
+
+    def update(self, updates: Any, state: Any, params: Any, step: jax.Array, extra: Mapping[str, Any]) -> Any:
+        at = InputAt(extra.get("train", True), {}, extra.get("weights"), extra.get("mask"), step)
+        return self._through("run", updates, state, params, at)
+
+    def inverse(self, y: Any, state: Any, params: Any) -> Any:
+        """The tree x of which inference makes y."""
+        return self._through("invert", y, state, params, InputAt())
+
+    def _through(self, method: str, x: Any, state: Any, params: Any, at: InputAt) -> Any:
+        flat = flatten(x)
+        for name, tree in state.items():
+            check_structure(self.label, flat, flatten(tree), f"state's {name}", "inputs")
+        for name, tree in (params or {}).items():
+            check_structure(self.label, flat, flatten(tree), f"parameter {name}", "inputs")
+        slots, given = ({n: flatten(t).leaves for n, t in (trees or {}).items()} for trees in (state, params))
+        new = {name: list(leaves) for name, leaves in slots.items()}
+        out = list(flat.leaves)
+        for i, leaf in enumerate(flat.leaves):
+            if leaf is None:
+                continue
+            x = _wide(leaf)
+            slot = {name: leaves[i] for name, leaves in slots.items() if leaves[i] is not None}
+            self._check(flat, i, slot, jax.eval_shape(self.begin, x))
+            own = {n: jnp.asarray(v[i], x.dtype) for n, v in given.items() if v[i] is not None}
+            self._check_params(flat, i, own, jax.eval_shape(self.parameters, x))
+            rule = with_values(self, {n: v for n, v in vars(self).items() if isinstance(v, jax.Array)}, x.dtype)
+            if method == "invert":
+                out[i] = rule.invert(x, slot, at._replace(params=own))
+                continue
+            out[i], kept = rule.run(x, slot, at._replace(params=own))
+            for name, value in kept.items():
+                new[name][i] = jnp.asarray(value, slots[name][i].dtype)
+        tree = flat.unflatten(out)
+        return tree if method == "invert" else (tree, {name: flat.unflatten(leaves) for name, leaves in new.items()})
+
+    def _check(self, flat: Flat, i: int, slot: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        if slot.keys() == expected.keys() and all(np.shape(slot[n]) == e.shape for n, e in expected.items()):
+            return
+        shapes = sorted({np.shape(s) for s in slot.values()})
+        raise ValueError(
+            f"{self.label}: {_place(flat, i)} have shape {np.shape(flat.leaves[i])}, but the state was made for "
+            f"others: its slots have shapes {', '.join(map(str, shapes))}"
+        )
+
+    def _check_params(self, flat: Flat, i: int, own: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        """Each may be left out; none may be of another name or shape."""
+        for name, value in own.items():
+            if name not in expected:
+                raise ValueError(f"{self.label}: there is no parameter {name}, only {', '.join(expected) or 'none'}")
+            if value.shape != (shape := expected[name].shape):
+                place = _place(flat, i)
+                raise ValueError(f"{self.label}: for {place} {name} must have shape {shape}, got {value.shape}")
+
+
+def check_inputs(stages: Mapping[str, Any], params: Any, extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of the stages of a chain for inputs, by stage; complains about a call that is none of theirs."""
+    taken = sorted(frozenset().union(*(stage.needs | stage.accepts() for stage in stages.values())))
+    for name in extra.keys() - set(taken):
+        near = difflib.get_close_matches(name, taken, n=1, cutoff=0.6) or taken
+        raise TypeError(f"update: no stage takes {name}=; did you mean {' or '.join(near)}?")
+    if not isinstance(extra.get("train", True), bool):
+        raise TypeError(f"update: train must be True or False, got {extra['train']!r}")
+    params = {} if params is None else params
+    if not isinstance(params, Mapping) or params.keys() - stages.keys():
+        raise ValueError(
+            f"update: params must be those of the stages, by name, as gradtx.inputs.parameters gives them; the stages "
+            f"are {', '.join(stages)}"
+        )
+    return params
+
+
+def check_real(stage: str, flat: Flat) -> None:
+    """Inputs are real floating arrays, or None."""
+    bad = next((i for i, x in enumerate(flat.leaves) if x is not None and not _is_real(x)), None)
+    if bad is not None:
+        kind = dtype_of(flat.leaves[bad]) or type(flat.leaves[bad]).__name__
+        raise TypeError(
+            f"{stage}: {_place(flat, bad)} must be real floating arrays, but are {kind}; convert them, as with "
+            "x.astype(jnp.float32)"
+        )
+
+
+def _is_real(leaf: Any) -> bool:
+    return is_trainable(leaf) and not is_complex(dtype_of(leaf))
+
+
+def _place(flat: Flat, i: int) -> str:
+    return f"the inputs at {flat.paths()[i]}" if flat.paths()[i] else "the inputs"
+
+
+def _wide(leaf: Any) -> jax.Array:
+    return jnp.asarray(leaf, wide(dtype_of(leaf)))
+
+
+def _by_name(flat: Flat, make: Callable[[jax.Array], dict[str, jax.Array]]) -> dict[str, Any]:
+    """Name → a tree, of what `make` makes of each leaf: a dictionary."""
+    made = [None if x is None else make(_wide(x)) for x in flat.leaves]
+    names = dict.fromkeys(name for slot in made if slot is not None for name in slot)
+    return {name: flat.unflatten([None if slot is None else slot[name] for slot in made]) for name in names}
