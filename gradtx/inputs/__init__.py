@@ -1,1 +1,9 @@
 """The data side: feature scaling, batch normalisation, mini-batches."""
+
+from gradtx.inputs._fit import fit as fit
+from gradtx.inputs._fit import inverse as inverse
+from gradtx.inputs._fit import parameters as parameters
+from gradtx.inputs._ranges import max_abs as max_abs
+from gradtx.inputs._ranges import min_max as min_max
+from gradtx.inputs._robust import robust as robust
+from gradtx.inputs._standardize import standardize as standardize

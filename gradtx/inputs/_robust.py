@@ -1,0 +1,100 @@
+"""Feature scaling by quantiles."""
+
+from statistics import NormalDist
+from typing import Annotated, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core import Interval, Key, as_transformation
+from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
+
+_LAST = np.uint32(2**32 - 1)
+
+
+class Robust(Scaler):
+    """y = (x - median) / (q₃ - q₁), feature by feature, which outliers hardly move.
+
+    The quantiles are those of a sample of the examples so far, interpolated linearly: of all of them while they fit,
+    which makes the quantiles exact, of a uniform random one of `sample_size` from then on. The standard error of a
+    quantile p is then √(p(1-p) / sample_size) of the examples. Which are kept depends on the key and their numbers
+    alone, not on how they come in batches. Features whose quartiles are one become 0 where they are it. Axis 0 is the
+    examples'; weights are refused.
+
+    Args:
+        quantile_range: (q₁, q₃) in percent, 0 ≤ q₁ < q₃ ≤ 100.
+        centering: Whether the median is subtracted.
+        scaling: Whether to divide by q₃ - q₁.
+        unit_variance: Whether q₃ - q₁ is divided by that of a standard normal distribution, so that normal features
+            get a variance of 1; then 0 < q₁ and q₃ < 100.
+        sample_size: Examples kept in the state, ≥ 1.
+        key: An integer seed, or a key made by `jax.random.key`: which examples are kept.
+        missing: What NaN among the inputs is; see `standardize`.
+        axis_name: The axis over which the examples are spread; see `standardize`. They are gathered.
+
+    The same as scikit-learn's `RobustScaler`, which takes one batch. Sampling by the least of random numbers: Fan,
+    Muller and Rezucha 1962 (Journal of the American Statistical Association 57).
+
+    >>> import gradtx as gx, jax.numpy as jnp
+    >>> tx, x = gx.inputs.robust(), jnp.array([[1.0], [2.0], [3.0], [4.0], [1e6]])
+    >>> tx.update(x, tx.init(x))[0].ravel()[:4]
+    Array([-1. , -0.5,  0. ,  0.5], dtype=float32)
+    """
+
+    quantile_range: Annotated[tuple[float, float], Ends(0.0, 100.0)] = (25.0, 75.0)
+    centering: bool = True
+    scaling: bool = True
+    unit_variance: bool = False
+    sample_size: Annotated[int, Interval(1, 2**31, hyper=False, whole=True)] = 10_000
+    key: Key = 0
+
+    weighted: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.unit_variance and not 0 < self.quantile_range[0] < self.quantile_range[1] < 100:
+            raise ValueError(f"robust: unit_variance needs a quantile_range within (0, 100), got {self.quantile_range}")
+
+    def start(self, shape: tuple[int, ...], dtype: Any) -> dict[str, jax.Array]:
+        sample = jnp.full((self.sample_size, *shape), jnp.nan, dtype)
+        priority = jnp.full(self.sample_size, _LAST, jnp.uint32)
+        return {"count": jnp.zeros((), jnp.uint32), "sample": sample, "priority": priority}
+
+    def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
+        kept = jnp.ones(x.shape[0], bool) if valid is None else valid.any(tuple(range(1, x.ndim)))
+        x = x if valid is None else jnp.where(valid, x, jnp.nan)
+        x, kept = self._gathered(x), self._gathered(kept)
+        number = slot["count"] + jnp.cumsum(kept, dtype=jnp.uint32)
+        key = jax.random.key(np.uint32(self.key)) if isinstance(self.key, int) else self.key
+        draw = jax.vmap(lambda n: jax.random.bits(jax.random.fold_in(key, n)) // np.uint32(2))
+        priority = jnp.concatenate([slot["priority"], jnp.where(kept, draw(number), _LAST)])
+        order = jnp.arange(len(priority), dtype=jnp.int32)
+        priority, order = (a[: self.sample_size] for a in jax.lax.sort((priority, order), num_keys=1))
+        sample = jnp.concatenate([slot["sample"], x])[order]
+        return {"count": slot["count"] + kept.sum(dtype=jnp.uint32), "sample": sample, "priority": priority}
+
+    def affine(self, slot: Any) -> Affine:
+        low, high = self.quantile_range
+        quantiles = jnp.asarray([low / 100, 0.5, high / 100], slot["sample"].dtype)
+        first, median, third = jnp.nanquantile(slot["sample"], quantiles, axis=0)
+        zero = jnp.zeros_like(median)
+        scale = nonzero(third - first) / self.unit() if self.scaling else jnp.where(jnp.isnan(median), median, 1.0)
+        return Affine(median if self.centering else zero, zero, scale)
+
+    def unit(self) -> float:
+        """What q₃ - q₁ is divided by."""
+        low, high = (NormalDist().inv_cdf(q / 100) if self.unit_variance else q for q in self.quantile_range)
+        return high - low if self.unit_variance else 1.0
+
+    def _gathered(self, x: jax.Array) -> jax.Array:
+        """The examples of all devices, the same on each: a sum over them, of which the type says that it is."""
+        if self.axis_name is None:
+            return x
+        index, number = jax.lax.axis_index(self.axis_name), jax.lax.axis_size(self.axis_name)
+        places = jnp.zeros((number, *x.shape), x.dtype if x.dtype != bool else jnp.int32)
+        everyone = jax.lax.psum(places.at[index].set(jnp.asarray(x, places.dtype)), self.axis_name)
+        return jnp.asarray(everyone, x.dtype).reshape(-1, *x.shape[1:])
+
+
+robust = as_transformation(Robust)
