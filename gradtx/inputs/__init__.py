@@ -2,7 +2,6 @@
 
 from gradtx.inputs._fit import fit as fit
 from gradtx.inputs._fit import inverse as inverse
-from gradtx.inputs._fit import parameters as parameters
 from gradtx.inputs._ranges import max_abs as max_abs
 from gradtx.inputs._ranges import min_max as min_max
 from gradtx.inputs._robust import robust as robust

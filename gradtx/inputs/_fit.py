@@ -1,4 +1,4 @@
-"""Chains for inputs as a whole: fitting them, undoing them, the parameters of their stages."""
+"""Chains for inputs as a whole: fitting them, and undoing what they do."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -36,33 +36,33 @@ def fit(tx: Any, batches: Iterable[Any], state: State | None = None) -> State:
     >>> tx.update(jnp.array([[2.0]]), state, train=False)[0]
     Array([[0.]], dtype=float32)
     """
-    tx = chain(tx)
+    tx, after = chain(tx), state
     learning = [i for i, stage in enumerate(tx.stages.values()) if isinstance(stage, InputRule)]
     if not learning:
         raise TypeError(f"fit: no stage of {tx} learns from inputs")
     if len(learning) > 1 and isinstance(batches, Iterator):
-        raise TypeError(f"fit: {len(learning)} stages learn one after the other; give a list of batches, not an iterator")
-    for first in learning:
-        step = None if state is None else state.step
+        raise TypeError(
+            f"fit: {len(learning)} stages learn one after the other; give a list of batches, not an iterator"
+        )
+    step = jnp.zeros((), jnp.int32) if state is None else state.step
+    for i in learning:
+        after = after and after._replace(step=step)  # that batches come several times does not make them more
         for x in batches:
-            state = tx.init(x) if state is None else state
-            state = _learn(tx, first, x, state)
-        if state is not None and first != learning[-1] and step is not None:
-            state = state._replace(step=step)
-    if state is None:
+            after = _learn(tx, i, x, tx.init(x) if after is None else after)
+    if after is None:
         raise ValueError("fit: there is no batch")
-    return state
+    return after
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _learn(tx: Transformation, i: int, x: Any, state: State) -> State:
+def _learn(tx: Transformation, i: int, x: Any, state: Any) -> State:
     """The state after stage i has learnt from x as the stages before it, frozen, give it."""
     stages = tuple(Stage(technique, name) for name, technique in tx.stages.items())
     if i:
         flat = flatten(x)  # between stages nothing is rounded
         x = flat.map_trained(lambda leaf: jnp.asarray(leaf, wide(dtype_of(leaf))))
         x, _ = Transformation(stages[:i]).update(x, state, train=False)
-    _, after = Transformation(stages[i : i + 1]).update(x, state)
+    after: Any = Transformation(stages[i : i + 1]).update(x, state)[1]
     return State(after.step, state.hyperparams, state.stages | after.stages)
 
 
@@ -84,20 +84,9 @@ def inverse(tx: Any, y: Any, state: State, params: Any = None) -> Any:
     Array([[3.]], dtype=float32)
     """
     flat, params = flatten(y), params or {}
-    for name, stage in reversed(chain(tx).stages.items()):
+    for name, stage in reversed(list(chain(tx).stages.items())):
         if not isinstance(stage, InputRule):
             raise TypeError(f"inverse: {name} has no inverse")
         y = stage.inverse(y, from_state(state, "stages", name), params.get(name))
     leaves = zip(flatten(y).leaves, flat.leaves, strict=True)
     return flat.unflatten([None if x is None else jnp.asarray(x, dtype_of(like)) for x, like in leaves])
-
-
-def parameters(tx: Any, x: Any) -> dict[str, Any]:
-    """The parameters of the stages that have some, as they start: stage → parameter → a tree like x.
-
-    >>> import gradtx as gx, jax.numpy as jnp
-    >>> gx.inputs.parameters(gx.inputs.standardize(), jnp.ones((2, 3)))
-    {}
-    """
-    stages = {name: stage for name, stage in chain(tx).stages.items() if isinstance(stage, InputRule)}
-    return {name: own for name, stage in stages.items() if (own := stage.init_params(x))}

@@ -17,7 +17,7 @@ Reduce: TypeAlias = Callable[[jax.Array], jax.Array]
 class Moments(NamedTuple):
     """Σw, the weighted mean, and Σw(x - mean)² in units of scale², a power of two, so that no square overflows."""
 
-    count: Pair
+    weight: Pair
     mean: Pair
     m2: Pair
     scale: jax.Array
@@ -29,7 +29,7 @@ def no_moments(shape: tuple[int, ...], dtype: jnp.dtype) -> Moments:
 
 
 def two_sum(a: jax.Array, b: jax.Array) -> Pair:
-    """a + b, and exactly what its rounding took (Knuth, The Art of Computer Programming 2, 4.2.2, theorem B)."""
+    """The rounded sum, and exactly what was rounded off (Knuth, The Art of Computer Programming 2, 4.2.2)."""
     s = a + b
     t = s - a
     return s, (a - (s - t)) + (b - t)
@@ -61,7 +61,7 @@ def moments(x: jax.Array, valid: jax.Array | None, weights: jax.Array | None, to
     some = rows > 0
     share = jnp.where(some, 1 / jnp.where(some, rows, 1.0), 0.0)
     count = rows, jnp.zeros_like(rows)
-    if weights is not None:
+    if weights is not None and valid is not None:
         each = total(jnp.where(valid, share * weights, 0.0))
         count = two_sum(rows * each, total(jnp.where(valid, weights - each, 0.0)))
         share = weights / jnp.where(some, count[0], 1.0)
@@ -90,14 +90,14 @@ def _squares(x: jax.Array, shift: jax.Array, rest: jax.Array, unit: jax.Array) -
 
 def merge(a: Moments, b: Moments) -> Moments:
     """The moments of both samples together, by Chan, Golub and LeVeque's parallel formula, from the heavier one."""
-    swap = b.count[0] > a.count[0]
+    swap = b.weight[0] > a.weight[0]
     a, b = (jax.tree.map(lambda x, y: jnp.where(swap, y, x), *pair) for pair in ((a, b), (b, a)))
-    count = add(a.count, b.count)
-    share = jnp.where(b.count[0] > 0, b.count[0] / count[0], 0.0)
+    count = add(a.weight, b.weight)
+    share = jnp.where(b.weight[0] > 0, b.weight[0] / count[0], 0.0)
     delta = jnp.where(share > 0, (b.mean[0] - a.mean[0]) + (b.mean[1] - a.mean[1]), 0.0)
     scale = jnp.maximum(jnp.maximum(a.scale, b.scale), below(jnp.abs(delta), True))
     zero = jnp.zeros_like(delta)
-    between = (a.count[0] * share * (delta / scale) ** 2, zero)
+    between = (a.weight[0] * share * (delta / scale) ** 2, zero)
     within = [(m.m2[0] * (m.scale / scale) ** 2, m.m2[1] * (m.scale / scale) ** 2) for m in (a, b)]
     return Moments(count, add(a.mean, (delta * share, zero)), add(add(*within), between), scale)
 

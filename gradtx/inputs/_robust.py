@@ -1,13 +1,17 @@
 """Feature scaling by quantiles."""
 
+import math
 from statistics import NormalDist
 from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from gradtx.core import Interval, Key, as_transformation
+from gradtx.inputs._moments import two_sum
 from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
 
 _LAST = np.uint32(2**32 - 1)
@@ -28,7 +32,7 @@ class Robust(Scaler):
         scaling: Whether to divide by q₃ - q₁.
         unit_variance: Whether q₃ - q₁ is divided by that of a standard normal distribution, so that normal features
             get a variance of 1; then 0 < q₁ and q₃ < 100.
-        sample_size: Examples kept in the state, ≥ 1.
+        sample_size: Examples kept in the state, in [1, 2²⁰].
         key: An integer seed, or a key made by `jax.random.key`: which examples are kept.
         missing: What NaN among the inputs is; see `standardize`.
         axis_name: The axis over which the examples are spread; see `standardize`. They are gathered.
@@ -46,7 +50,7 @@ class Robust(Scaler):
     centering: bool = True
     scaling: bool = True
     unit_variance: bool = False
-    sample_size: Annotated[int, Interval(1, 2**31, hyper=False, whole=True)] = 10_000
+    sample_size: Annotated[int, Interval(1, 2**20, closed=True, hyper=False, whole=True)] = 10_000
     key: Key = 0
 
     weighted: ClassVar[bool] = False
@@ -75,12 +79,14 @@ class Robust(Scaler):
         return {"count": slot["count"] + kept.sum(dtype=jnp.uint32), "sample": sample, "priority": priority}
 
     def affine(self, slot: Any) -> Affine:
+        ordered = jnp.sort(slot["sample"], 0)  # NaN comes last
+        count = jnp.sum(~jnp.isnan(ordered), 0, keepdims=True)
         low, high = self.quantile_range
-        quantiles = jnp.asarray([low / 100, 0.5, high / 100], slot["sample"].dtype)
-        first, median, third = jnp.nanquantile(slot["sample"], quantiles, axis=0)
-        zero = jnp.zeros_like(median)
-        scale = nonzero(third - first) / self.unit() if self.scaling else jnp.where(jnp.isnan(median), median, 1.0)
-        return Affine(median if self.centering else zero, zero, scale)
+        first, median, third = (_quantile(ordered, count, q / 100) for q in (low, 50, high))
+        spread = (third[0] - first[0]) + (third[1] - first[1])
+        scale = nonzero(spread) / self.unit() if self.scaling else jnp.where(jnp.isnan(median[0]), median[0], 1.0)
+        center, rest = median if self.centering else (jnp.zeros_like(x) for x in median)
+        return Affine(center, rest, scale)
 
     def unit(self) -> float:
         """What q₃ - q₁ is divided by."""
@@ -90,11 +96,30 @@ class Robust(Scaler):
     def _gathered(self, x: jax.Array) -> jax.Array:
         """The examples of all devices, the same on each: a sum over them, of which the type says that it is."""
         if self.axis_name is None:
-            return x
+            sharding = jax.typeof(x).sharding  # what it says is what JAX would have to be told how to number
+            return jax.sharding.reshard(x, NamedSharding(sharding.mesh, P())) if any(sharding.spec) else x
         index, number = jax.lax.axis_index(self.axis_name), jax.lax.axis_size(self.axis_name)
         places = jnp.zeros((number, *x.shape), x.dtype if x.dtype != bool else jnp.int32)
         everyone = jax.lax.psum(places.at[index].set(jnp.asarray(x, places.dtype)), self.axis_name)
         return jnp.asarray(everyone, x.dtype).reshape(-1, *x.shape[1:])
+
+
+def _quantile(ordered: jax.Array, count: jax.Array, q: float) -> tuple[jax.Array, jax.Array]:
+    """The quantile q of the first `count` numbers, as a sum of two; NaN for none.
+
+    Its position q·(count - 1) is found in integers and a rest below 1e-3, where float32 would lose the digits that
+    interpolate.
+    """
+    last = jnp.maximum(count - 1, 0)
+    parts = math.floor(q * 1024)
+    position = last * parts
+    fraction = jnp.asarray(position % 1024, ordered.dtype) / 1024 + jnp.asarray(last, ordered.dtype) * (
+        q - parts / 1024
+    )
+    carry = jnp.floor(fraction)
+    whole = position // 1024 + jnp.asarray(carry, position.dtype)
+    here, there = (jnp.take_along_axis(ordered, jnp.minimum(i, last), 0)[0] for i in (whole, whole + 1))
+    return two_sum(here, (there - here) * (fraction - carry)[0])
 
 
 robust = as_transformation(Robust)

@@ -49,21 +49,22 @@ class Standardize(Scaler):
 
     def affine(self, slot: Any) -> Affine:
         m = _moments(slot)
-        nothing = m.count[0] == 0
-        std = jnp.where(nothing, jnp.nan, m.scale * jnp.sqrt(m.m2[0] / jnp.where(nothing, 1.0, m.count[0])))
+        nothing = m.weight[0] == 0
+        std = jnp.where(nothing, jnp.nan, m.scale * jnp.sqrt(m.m2[0] / jnp.where(nothing, 1.0, m.weight[0])))
         zero = jnp.zeros_like(std)
-        mean = m.mean if self.centering else (zero, zero)
-        return Affine(*mean, nonzero(std) if self.scaling else jnp.where(nothing, std, 1.0))
+        mean, low = m.mean if self.centering else (zero, zero)
+        return Affine(mean, low, nonzero(std) if self.scaling else jnp.where(nothing, std, 1.0))
 
 
 def _slots(m: Moments) -> dict[str, jax.Array]:
-    pairs = {"count": m.count, "mean": m.mean, "m2": m.m2}
+    pairs = {"count": m.weight, "mean": m.mean, "m2": m.m2}
     parts = {name: part for n, pair in pairs.items() for name, part in zip((n, f"{n}_low"), pair, strict=True)}
     return parts | {"scale": m.scale}
 
 
 def _moments(slot: Any) -> Moments:
-    return Moments(*((slot[name], slot[f"{name}_low"]) for name in ("count", "mean", "m2")), slot["scale"])
+    weight, mean, m2 = ((slot[name], slot[f"{name}_low"]) for name in ("count", "mean", "m2"))
+    return Moments(weight, mean, m2, slot["scale"])
 
 
 standardize = as_transformation(Standardize)

@@ -1,6 +1,6 @@
 """scikit-learn's scalers, taken over and handed over as they are fitted."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,8 @@ import numpy as np
 from gradtx.core import State, Transformation, chain
 from gradtx.inputs import max_abs, min_max, robust, standardize
 
-if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator  # type: ignore[import-not-found]
 
-
-def from_sklearn(scaler: "BaseEstimator") -> tuple[Transformation, State]:
+def from_sklearn(scaler: Any) -> tuple[Transformation, State]:
     """A fitted scaler as a transformation and its state, which learns on from where the scaler was.
 
     A `RobustScaler` keeps none of its examples. The state then has two that have its median and quartiles: right for
@@ -39,7 +36,7 @@ def from_sklearn(scaler: "BaseEstimator") -> tuple[Transformation, State]:
     if kind == "MaxAbsScaler" and scaler.get_params().get("clip"):
         raise ValueError("from_sklearn: this MaxAbsScaler clips; use clip=False, and gx.clip(1.0) after max_abs")
     tx, values = _TAKEN[kind](scaler)
-    state = tx.init(jnp.zeros((1, scaler.n_features_in_)))
+    state: Any = tx.init(jnp.zeros((1, scaler.n_features_in_)))
     (name,) = tx.stages
     slots = {
         slot: jnp.broadcast_to(jnp.asarray(values.get(slot, old), old.dtype), old.shape)
@@ -48,7 +45,7 @@ def from_sklearn(scaler: "BaseEstimator") -> tuple[Transformation, State]:
     return tx, state._replace(step=jnp.ones_like(state.step), stages={name: slots})
 
 
-def to_sklearn(tx: Transformation, state: State) -> "BaseEstimator":
+def to_sklearn(tx: Transformation, state: State) -> Any:
     """The scikit-learn scaler that does what `tx` does with this state, and learns on from where it is.
 
     Args:
