@@ -24,8 +24,9 @@ class Moments(NamedTuple):
 
 
 def no_moments(shape: tuple[int, ...], dtype: jnp.dtype) -> Moments:
-    zero = jnp.zeros(shape, dtype)
-    return Moments((zero, zero), (zero, zero), (zero, zero), jnp.full(shape, jnp.finfo(dtype).tiny))
+    # Each an array of its own, so that the state may be donated.
+    weight, mean, m2 = ((jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(3))
+    return Moments(weight, mean, m2, jnp.full(shape, jnp.finfo(dtype).tiny))
 
 
 def two_sum(a: jax.Array, b: jax.Array) -> Pair:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import InputAt, as_transformation
+from gradtx.core import InputAt, Interval, as_transformation
 from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
 
 
@@ -29,7 +29,7 @@ class MinMax(Scaler):
     Array([-1. , -0.5,  1. ], dtype=float32)
     """
 
-    feature_range: Annotated[tuple[float, float], Ends(-float("inf"), float("inf"))] = (0.0, 1.0)
+    feature_range: Annotated[tuple[float, float], Ends(Interval(above=True, hyper=False))] = (0.0, 1.0)
     clip: bool = False
 
     def start(self, shape: tuple[int, ...], dtype: Any) -> dict[str, jax.Array]:

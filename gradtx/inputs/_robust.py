@@ -46,7 +46,7 @@ class Robust(Scaler):
     Array([-1. , -0.5,  0. ,  0.5], dtype=float32)
     """
 
-    quantile_range: Annotated[tuple[float, float], Ends(0.0, 100.0)] = (25.0, 75.0)
+    quantile_range: Annotated[tuple[float, float], Ends(Interval(0.0, 100.0, closed=True, hyper=False))] = (25.0, 75.0)
     centering: bool = True
     scaling: bool = True
     unit_variance: bool = False

@@ -22,10 +22,10 @@ class Affine(NamedTuple):
 
 
 class Ends:
-    """The kind of a field that holds two numbers, the lower one first, within `low` and `high`."""
+    """The kind of a field that holds two numbers of an interval, the lower one first."""
 
-    def __init__(self, low: float, high: float):
-        self.interval = Interval(low, high, closed=True, hyper=False)
+    def __init__(self, interval: Interval):
+        self.interval = interval
 
     def check(self, where: str, value: Any) -> tuple[float, float]:
         if not isinstance(value, tuple | list) or len(value) != 2:
@@ -118,7 +118,7 @@ class Scaler(InputRule):
             return None
         value, shape = jnp.asarray(value), x.shape if name == "mask" else x.shape[:1]
         if value.shape not in (x.shape[:1], shape):
-            expected = f"{x.shape[:1]}, one for each example"
+            expected = " or ".join(map(str, dict.fromkeys([x.shape[:1], shape])))
             raise ValueError(f"{self.label}: {name} has shape {value.shape}; expected {expected}")
         return jnp.broadcast_to(jnp.expand_dims(value, range(value.ndim, x.ndim)), x.shape)
 

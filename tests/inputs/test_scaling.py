@@ -330,6 +330,14 @@ def test_dtypes_stay_and_it_compiles_once(make, dtype):
 
 
 @every_scaler
+def test_state_may_be_donated(make):
+    x, tx = jnp.asarray(examples()), make()
+    expected = tx.update(x, tx.init(x))[1]
+    found = jax.jit(lambda s, x: tx.update(x, s)[1], donate_argnums=0)(tx.init(x), x)
+    chex.assert_trees_all_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
+@every_scaler
 def test_is_data(make):
     tx = gx.chain(make(missing="count", axis_name="batch"), gx.clip(3.0))
     assert eval(repr(tx), vars(gx) | vars(gx.inputs)) == tx
@@ -417,6 +425,8 @@ def test_bad_calls():
         gx.inputs.robust().update(x, gx.inputs.robust().init(x), weights=jnp.ones(40))
     with pytest.raises(ValueError, match="min_max: feature_range must be two numbers of which the first is less"):
         gx.inputs.min_max((1, 1))
+    with pytest.raises(ValueError, match=r"feature_range must be in \(-inf, inf\)"):
+        gx.inputs.min_max((-np.inf, 0))
     with pytest.raises(TypeError, match="feature_range must be two numbers"):
         gx.inputs.min_max(3.0)
     with pytest.raises(ValueError, match=r"quantile_range must be in \[0, 100\]"):
