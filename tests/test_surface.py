@@ -10,6 +10,7 @@ import pytest
 
 import gradtx as gx
 import gradtx.interop.keras
+import gradtx.interop.sklearn
 import gradtx.interop.torch
 from gradtx.core import Rule, Transformation
 from tests.cases import CASES
@@ -17,6 +18,7 @@ from tests.cases import CASES
 ROOT = Path(gx.__file__).parent
 NAMESPACES = {
     "gx": gx,
+    "gx.inputs": gx.inputs,
     "gx.inspection": gx.inspection,
     "gx.inputs": gx.inputs,
     "gx.schedules": gx.schedules,
@@ -25,6 +27,7 @@ NAMESPACES = {
     "gx.wrappers": gx.wrappers,
     "gx.interop.torch": gradtx.interop.torch,
     "gx.interop.keras": gradtx.interop.keras,
+    "gx.interop.sklearn": gradtx.interop.sklearn,
 }
 PUBLIC = [
     pytest.param(getattr(module, name), id=f"{prefix}.{name}")
@@ -138,7 +141,8 @@ IMPORTS = {
     "schedules": {"core"},
     "techniques": {"core", "conditioning", "schedules"},
     "wrappers": {"core"},
-    "interop": {"core", "conditioning", "techniques", "schedules"},
+    "inputs": {"core"},
+    "interop": {"core", "conditioning", "techniques", "schedules", "inputs"},
     "inspection": {"core"},
     "inputs": {"core"},
     "race": {"", "inspection"},
@@ -190,6 +194,17 @@ def test_arguments_are_of_the_vocabulary(name):
 def test_techniques_name_their_source_or_their_rule(name):
     doc = inspect.getdoc(TECHNIQUES[name])
     assert re.search(r"arXiv:\d{4}\.\d{4,5}|Source|See `|optax", doc)
+
+
+SCALERS = ("standardize", "min_max", "max_abs", "robust")
+
+
+@pytest.mark.parametrize("name", SCALERS)
+def test_scalers_explain_the_arguments_they_share(name):
+    scaler = getattr(gx.inputs, name)
+    assert list(inspect.signature(scaler).parameters)[-2:] == ["missing", "axis_name"]
+    for argument in inspect.signature(scaler).parameters:
+        assert re.search(rf"\b{argument}: ", scaler.__doc__), f"{name} does not explain {argument}"
 
 
 def test_no_name_has_two_paths():

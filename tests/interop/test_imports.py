@@ -6,8 +6,9 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("library", ["torch", "keras"])
+@pytest.mark.parametrize("library", ["torch", "keras", "sklearn"])
 def test_imports_neither_library(library):
-    code = f"import sys, gradtx.interop.{library}; print(*{{'torch', 'keras', 'tensorflow'}} & set(sys.modules))"
+    frameworks = {"torch", "keras", "tensorflow", "sklearn"}
+    code = f"import sys, gradtx.interop.{library}; print(*{frameworks} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert out.stdout.split() == []

@@ -1,0 +1,437 @@
+"""Feature scalers: equal to scikit-learn's, however the examples come, on whatever devices."""
+
+import contextlib
+import pickle
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.datasets
+import sklearn.preprocessing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import gradtx as gx
+from gradtx.inputs._moments import two_sum
+
+SCALERS = {
+    "standardize": (gx.inputs.standardize, sklearn.preprocessing.StandardScaler),
+    "min_max": (gx.inputs.min_max, sklearn.preprocessing.MinMaxScaler),
+    "max_abs": (gx.inputs.max_abs, sklearn.preprocessing.MaxAbsScaler),
+    "robust": (gx.inputs.robust, sklearn.preprocessing.RobustScaler),
+}
+DATA = ("iris", "wine", "breast_cancer", "digits", "diabetes")
+every_scaler = pytest.mark.parametrize("make", [make for make, _ in SCALERS.values()], ids=list(SCALERS))
+
+
+def load(name):
+    return np.asarray(getattr(sklearn.datasets, f"load_{name}")().data, np.float32)
+
+
+def examples(n=40, features=3, seed=0, dtype=np.float32):
+    rng = np.random.RandomState(seed)
+    return (rng.standard_normal((n, features)) * [1.0, 10.0, 0.01][:features] + 5.0).astype(dtype)
+
+
+def applied(tx, state, x):
+    return tx.update(x, state, train=False)[0]
+
+
+def mean_and_std(state):
+    slot = {name: np.asarray(x, np.float64) for name, x in state.stages["standardize"].items()}
+    total = {name: slot[name] + slot[f"{name}_low"] for name in ("count", "mean", "m2")}
+    return total["mean"], slot["scale"] * np.sqrt(total["m2"] / total["count"])
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("parts", [1, 7])
+@pytest.mark.parametrize("scaler", SCALERS)
+def test_equals_scikit_learn(scaler, parts, data):
+    make, theirs = SCALERS[scaler]
+    x, tx, theirs = load(data), make(), theirs()
+    batches = np.array_split(x, parts)
+    state = gx.inputs.fit(tx, batches)
+    if scaler != "robust":
+        for batch in batches:
+            theirs.partial_fit(batch.astype(np.float64))
+    else:
+        theirs.fit(x.astype(np.float64))
+    y = applied(tx, state, jnp.asarray(x))
+    expected = theirs.transform(x.astype(np.float64))
+    np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-6)
+    size = np.maximum(np.abs(x).max(0), 1e-30)
+    np.testing.assert_allclose(np.asarray(gx.inputs.inverse(tx, y, state)) / size, x / size, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "theirs"),
+    [
+        (gx.inputs.standardize(centering=False), sklearn.preprocessing.StandardScaler(with_mean=False)),
+        (gx.inputs.standardize(scaling=False), sklearn.preprocessing.StandardScaler(with_std=False)),
+        (gx.inputs.min_max((-2, 5)), sklearn.preprocessing.MinMaxScaler((-2, 5))),
+        (gx.inputs.min_max(clip=True), sklearn.preprocessing.MinMaxScaler(clip=True)),
+        (gx.inputs.robust((10, 70)), sklearn.preprocessing.RobustScaler(quantile_range=(10, 70))),
+        (gx.inputs.robust(centering=False), sklearn.preprocessing.RobustScaler(with_centering=False)),
+        (gx.inputs.robust(scaling=False), sklearn.preprocessing.RobustScaler(with_scaling=False)),
+        (gx.inputs.robust(unit_variance=True), sklearn.preprocessing.RobustScaler(unit_variance=True)),
+    ],
+    ids=str,
+)
+def test_options_are_scikit_learns(make, theirs):
+    x = load("wine")
+    train, test = x[:100], x[100:]
+    expected = theirs.fit(train.astype(np.float64)).transform(test.astype(np.float64))
+    y = applied(make, gx.inputs.fit(make, [train]), jnp.asarray(test))
+    spread = expected.std(0)
+    np.testing.assert_allclose(np.asarray(y) / spread, expected / spread, rtol=2e-6, atol=1e-6)
+
+
+def test_weights_are_scikit_learns():
+    x, w = load("wine"), np.random.RandomState(0).uniform(0, 3, 178).astype(np.float32)
+    w[::5] = 0
+    tx = gx.inputs.standardize()
+    state = tx.init(x)
+    for rows in np.array_split(np.arange(178), 6):
+        _, state = tx.update(jnp.asarray(x[rows]), state, weights=jnp.asarray(w[rows]))
+    theirs = sklearn.preprocessing.StandardScaler().fit(x.astype(np.float64), sample_weight=w.astype(np.float64))
+    np.testing.assert_allclose(applied(tx, state, x), theirs.transform(x), rtol=1e-6, atol=2e-6)
+    np.testing.assert_allclose(state.stages["standardize"]["count"], theirs.n_samples_seen_, rtol=1e-6)
+
+
+@every_scaler
+def test_weight_zero_and_mask_leave_examples_out(make):
+    x, tx = examples(), make()
+    kept = np.arange(40) % 3 > 0
+    expected = gx.inputs.fit(tx, [x[kept]])
+    spoilt = jnp.asarray(np.where(kept[:, None], x, 1e9))
+    found = [tx.update(spoilt, tx.init(x), mask=jnp.asarray(kept))[1]]
+    found += [tx.update(spoilt, tx.init(x), mask=jnp.asarray(np.broadcast_to(kept[:, None], x.shape)))[1]]
+    if make is not gx.inputs.robust:
+        found += [tx.update(spoilt, tx.init(x), weights=jnp.asarray(kept, jnp.float32))[1]]
+    for state in found:
+        chex.assert_trees_all_close(applied(tx, state, x), applied(tx, expected, x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("parts", [1, 50])
+def test_a_large_mean_with_a_small_spread_comes_out_right(parts):
+    """In float32, as sums of squares do not: their difference is below their rounding."""
+    x = (1e4 + 0.1 * np.random.RandomState(0).standard_normal((5000, 2))).astype(np.float32)
+    true = x.astype(np.float64)
+    state = gx.inputs.fit(gx.inputs.standardize(), np.array_split(x, parts))
+    mean, std = mean_and_std(state)
+    np.testing.assert_allclose((mean - true.mean(0)) / true.std(0), 0, atol=1e-7)
+    np.testing.assert_allclose(std, true.std(0), rtol=1e-6)
+    y = applied(gx.inputs.standardize(), state, x)
+    np.testing.assert_allclose(y, (true - true.mean(0)) / true.std(0), rtol=1e-6, atol=1e-6)
+
+    sums = [sum(jnp.sum(part**power, 0) for part in np.array_split(x, parts)) / 5000 for power in (1, 2)]
+    naive = np.sqrt(np.maximum(sums[1] - sums[0] ** 2, 0))
+    assert (np.abs(naive / true.std(0) - 1) > 0.1).all()
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_huge_and_tiny_values(size):
+    x = (np.random.RandomState(0).standard_normal((300, 2)) * size + size).astype(np.float32)
+    state = gx.inputs.fit(gx.inputs.standardize(), np.array_split(x, 4))
+    true = x.astype(np.float64)
+    np.testing.assert_allclose(mean_and_std(state), (true.mean(0), true.std(0)), rtol=1e-6)
+    y = applied(gx.inputs.standardize(), state, x)
+    np.testing.assert_allclose(y, (true - true.mean(0)) / true.std(0), rtol=1e-6, atol=1e-6)
+
+
+def test_an_outlier_leaves_the_others_their_digits():
+    x = np.random.RandomState(0).standard_normal((1000, 1)).astype(np.float32)
+    x[0] = 1e6
+    true = x.astype(np.float64)
+    for parts in (1, 10):
+        mean, std = mean_and_std(gx.inputs.fit(gx.inputs.standardize(), np.array_split(x, parts)))
+        np.testing.assert_allclose((mean - true.mean(0)) / true.std(0), 0, atol=1e-6)
+        np.testing.assert_allclose(std, true.std(0), rtol=1e-6)
+
+
+def test_counts_beyond_2_24():
+    """One more example than float32 can count, each counted."""
+    tx = gx.inputs.standardize()
+    state = tx.init(jnp.zeros((1, 1)))
+    _, state = tx.update(jnp.array([[1.0], [3.0]]), state, weights=jnp.array([2.0**24, 2.0**24]))
+    for _ in range(3):
+        _, state = tx.update(jnp.array([[2.0]]), state)
+    slot = state.stages["standardize"]
+    assert int(slot["count"][0]) + int(slot["count_low"][0]) == 2**25 + 3
+
+
+def test_two_sum_is_exact_under_jit():
+    rng = np.random.RandomState(0)
+    a, b = ((rng.standard_normal(1000) * 10.0 ** rng.uniform(-6, 6, 1000)).astype(np.float32) for _ in range(2))
+    for f in (two_sum, jax.jit(two_sum)):
+        s, rest = (np.asarray(x, np.float64) for x in f(a, b))
+        np.testing.assert_array_equal(s + rest, a.astype(np.float64) + b)
+        assert rest.any()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 2, 5, 9]), min_size=2, max_size=8), st.randoms(use_true_random=False))
+def test_neither_batches_nor_order_matter(sizes, random):
+    sizes = [2, *sizes]
+    x, probe = examples(sum(sizes)), examples(10, seed=1)
+    order = random.sample(range(len(x)), len(x))
+    for make, theirs in SCALERS.values():
+        expected = theirs().fit(x.astype(np.float64)).transform(probe.astype(np.float64))
+        for rows in (x, x[order]):
+            state = gx.inputs.fit(make(), np.split(rows, np.cumsum(sizes)[:-1]))
+            np.testing.assert_allclose(applied(make(), state, probe), expected, rtol=1e-6, atol=1e-6)
+
+
+@every_scaler
+def test_constant_features_become_zeros(make):
+    x = np.full((30, 3), [0.0, 0.1, 1e7], np.float32)
+    for parts in (1, 4):
+        state = gx.inputs.fit(make(), np.array_split(x, parts))
+        y = applied(make(), state, x)
+        if make is not gx.inputs.max_abs:
+            np.testing.assert_array_equal(y, 0)
+        np.testing.assert_allclose(gx.inputs.inverse(make(), y, state), x, rtol=1e-7)
+    np.testing.assert_array_equal(applied(make(), state, x)[:, 0], 0)
+
+
+@every_scaler
+def test_one_example_and_none(make):
+    x, tx = examples(1), make()
+    y, state = tx.update(x, tx.init(x))
+    assert np.isfinite(y).all()
+    empty, after = tx.update(x[:0], state)
+    assert empty.shape == (0, 3)
+    chex.assert_trees_all_equal(after.stages, state.stages)
+    _, first = tx.update(x[:0], tx.init(x))
+    chex.assert_trees_all_equal(first.stages, tx.init(x).stages)
+
+
+@every_scaler
+@pytest.mark.parametrize("missing", ["ignore", "count"])
+def test_missing_values_are_left_out(make, missing):
+    x, tx = examples(), make(missing=missing)
+    x[np.random.RandomState(1).uniform(size=x.shape) < 0.3] = np.nan
+    theirs = SCALERS[make.__name__][1]().fit(x.astype(np.float64))
+    state = gx.inputs.fit(tx, [x] if make is gx.inputs.robust else np.array_split(x, 3))
+    y = applied(tx, state, x)
+    np.testing.assert_allclose(y, theirs.transform(x.astype(np.float64)), rtol=1e-5, atol=2e-6)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(x))
+    slot = state.stages[make.__name__]
+    assert ("missing" in slot) == (missing == "count")
+    if missing == "count":
+        np.testing.assert_array_equal(slot["missing"], np.isnan(x).sum(0))
+
+
+@every_scaler
+def test_missing_values_are_refused(make):
+    x, tx = examples(), make(missing="refuse")
+    clean = gx.inputs.fit(tx, [x])
+    bad = jnp.asarray(x).at[3, 1].set(np.nan)
+    for train in (True, False):
+        with pytest.raises(ValueError, match="1 of the inputs are NaN"):
+            tx.update(bad, clean, train=train)
+    y, state = jax.jit(tx.update)(bad, clean)
+    np.testing.assert_array_equal(np.isnan(y), np.broadcast_to([False, True, False], y.shape))
+    np.testing.assert_array_equal(np.isnan(applied(tx, state, x)).any(0), [False, True, False])
+
+
+@every_scaler
+def test_unfitted(make):
+    x, tx = examples(), make()
+    state = tx.init(x)
+    with pytest.raises(ValueError, match=rf"{make.__name__}: it has learnt from no examples"):
+        tx.update(x, state, train=False)
+    with pytest.raises(ValueError, match="learnt from no examples"):
+        gx.inputs.inverse(tx, x, state)
+    assert np.isnan(jax.jit(lambda s: applied(tx, s, x))(state)).all()
+
+
+@every_scaler
+def test_frozen_state_is_as_it_was(make):
+    x, tx = examples(), make()
+    state = gx.inputs.fit(tx, [x])
+    chex.assert_trees_all_equal(tx.update(x + 1, state, train=False)[1], state)
+
+
+@every_scaler
+def test_jit_eager_scan_and_vmap_agree(make):
+    x, tx = examples(48).reshape(4, 12, 3), make(**({"sample_size": 20} if make is gx.inputs.robust else {}))
+    eager = tx.init(x[0])
+    for batch in x:
+        y, eager = tx.update(batch, eager)
+    scanned, ys = jax.lax.scan(lambda s, b: tx.update(b, s)[::-1], tx.init(x[0]), x)
+    chex.assert_trees_all_close(scanned, eager, rtol=1e-6)
+    chex.assert_trees_all_close(ys[-1], y, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(gx.inputs.fit(tx, x), eager, rtol=1e-6)
+
+    several = jax.vmap(lambda b: tx.update(b, tx.init(b)))(x)
+    for i, batch in enumerate(x):
+        alone = tx.update(batch, tx.init(batch))
+        chex.assert_trees_all_close(jax.tree.map(lambda a, i=i: a[i], several), alone, rtol=1e-5, atol=1e-6)
+
+
+@every_scaler
+@pytest.mark.parametrize("lost", [False, True])
+def test_merges_over_an_axis(make, lost):
+    x = examples(48)
+    if lost:
+        x[::7, 1] = np.nan
+    batches = jnp.asarray(x.reshape(8, 6, 3))
+    alone, spread = make(), make(axis_name="devices")
+    state = alone.init(x)
+    expected = alone.update(x, state)
+    ys, states = jax.vmap(lambda b: spread.update(b, state), axis_name="devices")(batches)
+    np.testing.assert_allclose(ys.reshape(48, 3), expected[0], rtol=1e-5, atol=1e-6)
+    for i in range(8):
+        chex.assert_trees_all_close(jax.tree.map(lambda a, i=i: a[i], states), expected[1], rtol=1e-5, atol=1e-6)
+    mesh = jax.make_mesh((8,), ("devices",), axis_types=(AxisType.Auto,))
+    mapped = jax.shard_map(
+        lambda b, s: spread.update(b, s), mesh=mesh, in_specs=(P("devices"), P()), out_specs=(P("devices"), P())
+    )
+    found = jax.jit(mapped)(jnp.asarray(x), state)
+    chex.assert_trees_all_close(jax.device_get(found), jax.device_get(expected), rtol=1e-5, atol=1e-6)
+
+
+@every_scaler
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("inside", [False, True])
+def test_sharded_equals_unsharded(make, axis_type, inside):
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(axis_type,))
+    x, tx = jnp.asarray(examples(48)), make()
+    expected = tx.update(x, tx.init(x))
+    with jax.set_mesh(mesh) if inside else contextlib.nullcontext():
+        spread = jax.device_put(x, NamedSharding(mesh, P("x")))
+        found = jax.jit(tx.update)(spread, tx.init(x))
+        frozen = jax.jit(lambda x, s: applied(tx, s, x))(spread, found[1])
+    chex.assert_trees_all_close(jax.device_get(found), jax.device_get(expected), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(frozen, expected[0], rtol=1e-5, atol=1e-6)
+
+
+@every_scaler
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_dtypes_stay_and_it_compiles_once(make, dtype):
+    chex.clear_trace_counter()
+    tx, x = make(missing="count"), jnp.asarray(examples(), dtype)
+    state = tx.init(x)
+    step = jax.jit(chex.assert_max_traces(tx.update, 1))
+    for _ in range(3):
+        y, new = step(x, state)
+        assert y.dtype == dtype
+        chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+        state = new
+    kept = [a.dtype for a in jax.tree.leaves(state.stages) if jnp.issubdtype(a.dtype, jnp.floating)]
+    assert set(kept) == {np.dtype(np.float32)}
+    wide = make().update(jnp.asarray(x, jnp.float32), make().init(x))[0]
+    np.testing.assert_allclose(np.asarray(y, np.float64), wide, rtol=0.02, atol=0.02)
+
+
+@every_scaler
+def test_state_may_be_donated(make):
+    x, tx = jnp.asarray(examples()), make()
+    expected = tx.update(x, tx.init(x))[1]
+    found = jax.jit(lambda s, x: tx.update(x, s)[1], donate_argnums=0)(tx.init(x), x)
+    chex.assert_trees_all_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
+@every_scaler
+def test_is_data(make):
+    tx = gx.chain(make(missing="count", axis_name="batch"), gx.clip(3.0))
+    assert eval(repr(tx), vars(gx) | vars(gx.inputs)) == tx
+    assert pickle.loads(pickle.dumps(tx)) == tx
+    assert tx != gx.chain(make(), gx.clip(3.0))
+    state = make().init(examples())
+    chex.assert_trees_all_equal(pickle.loads(pickle.dumps(state)), state)
+    assert make.__name__ in str(gx.describe(make(), examples()))
+
+
+@every_scaler
+def test_trees_with_none_and_features_of_any_shape(make):
+    x = examples(24, 2)
+    tree = {"a": jnp.asarray(x), "b": [None, jnp.asarray(x[:, 0])], "c": jnp.asarray(x.reshape(6, 4, 2))}
+    y, state = make().update(tree, make().init(tree))
+    assert y["b"][0] is None
+    for found, leaf in ((y["a"], tree["a"]), (y["b"][1], tree["b"][1]), (y["c"], tree["c"])):
+        np.testing.assert_allclose(found, make().update(leaf, make().init(leaf))[0], rtol=1e-6)
+    back = gx.inputs.inverse(make(), y, state)
+    chex.assert_trees_all_close(back, tree, rtol=1e-5)
+
+
+def test_stages_of_a_chain_learn_one_after_the_other():
+    x = load("wine")
+    tx = gx.chain(gx.inputs.robust(), gx.clip(3.0), gx.inputs.standardize(), gx.inputs.standardize())
+    batches = np.array_split(x, 4)
+    state = gx.inputs.fit(tx, batches)
+    y = sklearn.preprocessing.RobustScaler().fit_transform(x.astype(np.float64)).clip(-3, 3)
+    y = (y - y.mean(0)) / y.std(0)
+    np.testing.assert_allclose(applied(tx, state, x), y, rtol=1e-5, atol=3e-6)
+    assert int(state.step) == 4
+    again = gx.inputs.fit(tx, batches, state)
+    assert int(again.step) == 8
+    np.testing.assert_array_equal(again.stages["standardize"]["count"], 356)
+    with pytest.raises(TypeError, match="3 stages learn one after the other"):
+        gx.inputs.fit(tx, iter(batches))
+    with pytest.raises(TypeError, match="clip has no inverse"):
+        gx.inputs.inverse(tx, x, state)
+    undone = gx.chain(gx.inputs.min_max((-1, 1)), gx.inputs.standardize())
+    state = gx.inputs.fit(undone, batches)
+    np.testing.assert_allclose(gx.inputs.inverse(undone, applied(undone, state, x), state), x, rtol=1e-5)
+
+
+def test_fit_takes_an_iterator_and_goes_on():
+    x, tx = examples(), gx.chain(gx.inputs.standardize(), gx.clip(3.0))
+    state = gx.inputs.fit(tx, iter([x[:10]]))
+    state = gx.inputs.fit(tx, (part for part in (x[10:20], x[20:])), state)
+    assert int(state.step) == 3
+    expected = (x - x.mean(0, dtype=float)) / x.std(0, dtype=float)
+    np.testing.assert_allclose(applied(tx, state, x), expected.clip(-3, 3), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="no batch"):
+        gx.inputs.fit(tx, [])
+    with pytest.raises(TypeError, match="no stage of clip"):
+        gx.inputs.fit(gx.clip(1.0), [x])
+
+
+def test_a_full_sample_is_uniform_and_does_not_depend_on_batches():
+    x = np.arange(4000, dtype=np.float32)[:, None]
+    tx = gx.inputs.robust(sample_size=500, key=3)
+    state = gx.inputs.fit(tx, [x])
+    sample = np.sort(np.asarray(state.stages["robust"]["sample"]).ravel())
+    assert len(np.unique(sample)) == 500
+    positions = np.abs(sample / 4000 - (np.arange(500) + 0.5) / 500)  # Kolmogorov and Smirnov's, at 0.001
+    assert positions.max() < 1.95 / np.sqrt(500)
+    parts = gx.inputs.fit(tx, np.array_split(x, 13))
+    np.testing.assert_array_equal(np.sort(parts.stages["robust"]["sample"].ravel()), sample)
+    other = gx.inputs.fit(gx.inputs.robust(sample_size=500, key=jax.random.key(4)), [x])
+    assert (np.sort(other.stages["robust"]["sample"].ravel()) != sample).any()
+
+
+def test_bad_calls():
+    x = jnp.asarray(examples())
+    state = gx.inputs.standardize().init(x)
+    with pytest.raises(ValueError, match=r"have shape \(40, 2\), but the state was made for others"):
+        gx.inputs.standardize().update(x[:, :2], state)
+    with pytest.raises(ValueError, match=r"weights has shape \(39,\); expected \(40,\)"):
+        gx.inputs.standardize().update(x, state, weights=jnp.ones(39))
+    with pytest.raises(ValueError, match=r"mask has shape \(3,\)"):
+        gx.inputs.standardize().update(x, state, mask=jnp.ones(3, bool))
+    with pytest.raises(ValueError, match="axis 0 of the inputs is the examples'"):
+        gx.inputs.standardize().init(jnp.zeros(()))
+    with pytest.raises(TypeError, match="must be real floating arrays"):
+        gx.inputs.standardize().init(jnp.zeros((2, 2), int))
+    with pytest.raises(TypeError, match="robust: takes no weights"):
+        gx.inputs.robust().update(x, gx.inputs.robust().init(x), weights=jnp.ones(40))
+    with pytest.raises(ValueError, match="min_max: feature_range must be two numbers of which the first is less"):
+        gx.inputs.min_max((1, 1))
+    with pytest.raises(ValueError, match=r"feature_range must be in \(-inf, inf\)"):
+        gx.inputs.min_max((-np.inf, 0))
+    with pytest.raises(TypeError, match="feature_range must be two numbers"):
+        gx.inputs.min_max(3.0)
+    with pytest.raises(ValueError, match=r"quantile_range must be in \[0, 100\]"):
+        gx.inputs.robust((-1, 50))
+    with pytest.raises(ValueError, match="unit_variance"):
+        gx.inputs.robust((0, 50), unit_variance=True)
+    with pytest.raises(ValueError, match="missing must be one of ignore, count, refuse"):
+        gx.inputs.max_abs(missing="drop")
