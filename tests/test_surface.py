@@ -20,7 +20,6 @@ NAMESPACES = {
     "gx": gx,
     "gx.inputs": gx.inputs,
     "gx.inspection": gx.inspection,
-    "gx.inputs": gx.inputs,
     "gx.schedules": gx.schedules,
     "gx.core": gx.core,
     "gx.techniques": gx.techniques,
@@ -144,7 +143,6 @@ IMPORTS = {
     "inputs": {"core"},
     "interop": {"core", "conditioning", "techniques", "schedules", "inputs"},
     "inspection": {"core"},
-    "inputs": {"core"},
     "race": {"", "inspection"},
 }
 
