@@ -18,6 +18,7 @@ ROOT = Path(gx.__file__).parent
 NAMESPACES = {
     "gx": gx,
     "gx.inspection": gx.inspection,
+    "gx.inputs": gx.inputs,
     "gx.schedules": gx.schedules,
     "gx.core": gx.core,
     "gx.techniques": gx.techniques,
@@ -134,6 +135,7 @@ VOCABULARY = {
 IMPORTS = {
     "core": set(),
     "conditioning": {"core"},
+    "inputs": {"core"},
     "schedules": {"core"},
     "techniques": {"core", "conditioning", "schedules"},
     "wrappers": {"core"},
