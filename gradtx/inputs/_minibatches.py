@@ -1,10 +1,7 @@
 """Batch, stochastic and mini-batch gradient descent differ in one number: how many examples a step sees."""
 
-import collections
-import functools
-import itertools
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,48 +11,9 @@ from jax.core import Tracer
 
 from gradtx.core import Interval, Key, Record
 from gradtx.core._record import is_key, same, summary
-from gradtx.core._trees import wide
+from gradtx.inputs._batch import Batch, MiniBatchState, ahead
 from gradtx.inputs._gather import leading, parts, rows, split_like
-from gradtx.inputs._order import Order
-
-
-class MiniBatchState(NamedTuple):
-    """Where a pass through the data is.
-
-    Attributes:
-        epoch: Epochs done, int32.
-        position: Examples of this epoch that were seen, int32.
-        key: The bits of the PRNG key, uint32.
-    """
-
-    epoch: Any
-    position: Any
-    key: Any
-
-
-class Batch(NamedTuple):
-    """A mini-batch.
-
-    Attributes:
-        data: The tree of the data, with `batch_size` examples in each leaf.
-        mask: Which of them are real, and which only fill up the last mini-batch of an epoch.
-    """
-
-    data: Any
-    mask: Any
-
-    def mean(self, values: Any) -> Any:
-        """The mean over the real examples of each leaf of `values`, whose leading axis is the batch.
-
-        Its gradient is that of the real examples alone. It is in float32 or wider.
-        """
-
-        def mean(x: jax.Array) -> jax.Array:
-            mask = jnp.expand_dims(self.mask, tuple(range(1, x.ndim)))
-            dtype = wide(x.dtype)
-            return jnp.where(mask, x, jnp.zeros_like(x)).astype(dtype).sum(axis=0) / self.mask.astype(dtype).sum()
-
-        return jax.tree.map(mean, values)
+from gradtx.inputs._order import Order, planned
 
 
 @jax.tree_util.register_pytree_node_class
@@ -209,7 +167,7 @@ class minibatches(Record):
         if not isinstance(prefetch, int) or prefetch < 0:
             raise ValueError(f"minibatches: prefetch must be a whole number ≥ 0, got {prefetch!r}")
         length = self.steps_left(state) if length is None else length
-        return _ahead(self._batches(state, length, sharding), prefetch)
+        return ahead(self._batches(state, length, sharding), prefetch)
 
     def tree_flatten(self) -> tuple[tuple[Any, Any], Any]:
         rest = self.batch_size, self.drop_last, self.pad_last, self.shuffle, self._shardings
@@ -274,7 +232,7 @@ class minibatches(Record):
         data = jax.tree.map(np.asarray, self.data) if on_host else None
         block = min(self._block, length)
         for begin in range(0, length, max(block, 1)):
-            plan = jax.device_get(_plan(self._order, block, state, np.int32(begin)))
+            plan = jax.device_get(planned(self._order, block, state, np.int32(begin)))
             for index, real, epoch, position in list(zip(*plan, strict=True))[: length - begin]:
                 if not self.pad_last:
                     index, real = index[real], real[real]
@@ -285,22 +243,6 @@ class minibatches(Record):
                     batch = self._batch(index, real)
                     batch = batch if sharding is None else jax.device_put(batch, sharding)
                 yield batch, MiniBatchState(epoch, position, state.key)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _plan(order: Order, length: int, state: MiniBatchState, first: Any) -> tuple[jax.Array, ...]:
-    """`Order.plan`, and epoch and position after each mini-batch."""
-    after = jax.vmap(lambda step: order.after(state, step))(first + jnp.arange(1, length + 1, dtype=jnp.int32))
-    return *order.plan(state, first, length), *after
-
-
-def _ahead(items: Iterator[Any], number: int) -> Iterator[Any]:
-    """The same items, drawn `number` items before they are handed out."""
-    drawn = collections.deque(itertools.islice(items, number))
-    for item in items:
-        drawn.append(item)
-        yield drawn.popleft()
-    yield from drawn
 
 
 class _Code(str):

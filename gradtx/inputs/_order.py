@@ -1,5 +1,6 @@
 """Which examples the mini-batches hold: the arithmetic of epochs and positions, without the data."""
 
+import functools
 from typing import Any
 
 import jax
@@ -59,3 +60,10 @@ class Order(Record):
             return self.examples(position, keys[epoch - begin])
 
         return jax.vmap(one)(first + jnp.arange(length, dtype=jnp.int32))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def planned(order: Order, length: int, state: Any, first: Any) -> tuple[jax.Array, ...]:
+    """`Order.plan`, and epoch and position after each mini-batch."""
+    after = jax.vmap(lambda step: order.after(state, step))(first + jnp.arange(1, length + 1, dtype=jnp.int32))
+    return *order.plan(state, first, length), *after
