@@ -23,6 +23,7 @@ format: $(VENV)/.dev  ## mend the style
 
 bench: $(VENV)/.bench  ## measure speed and memory against optax and PyTorch, accuracy against Keras too
 	$(BIN)/python benchmarks/step.py $(ARGS)
+	$(BIN)/python benchmarks/inputs.py $(filter --quick,$(ARGS))
 	$(BIN)/python benchmarks/accuracy.py $(filter --quick,$(ARGS))
 
 clean:

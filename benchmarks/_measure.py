@@ -133,3 +133,15 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 def number(value: float | None, form: str = ".2f") -> str:
     """`value` as text, a dash where there is none."""
     return "–" if value is None else format(value, form)
+
+
+def verdicts(rows: Sequence[tuple[str, float | None, float]]) -> list[dict[str, Any]]:
+    """What was measured against what it may be at most, as a table and as data."""
+    found = [
+        {"bar": what, "measured": value, "at most": bar, "reached": None if value is None else value <= bar}
+        for what, value, bar in rows
+    ]
+    verdict = {True: "yes", False: "NO", None: "not measured"}
+    text = [[b["bar"], number(b["measured"], ".3f"), f"{b['at most']:g}", verdict[b["reached"]]] for b in found]
+    table("Bars, for the full sizes", ["", "measured", "at most", "reached"], text)
+    return found

@@ -256,14 +256,7 @@ def bars(figures: Figures) -> list[Figures]:
         ("tree: step / optax", tree["step"]["to optax"], 1.1),
         ("import / optax", figures["import"]["gradtx"]["to optax"], 1.1),
     ]
-    found = [
-        {"bar": what, "measured": value, "at most": bar, "reached": None if value is None else value <= bar}
-        for what, value, bar in rows
-    ]
-    verdict = {True: "yes", False: "NO", None: "not measured"}
-    text = [[b["bar"], m.number(b["measured"], ".3f"), f"{b['at most']:g}", verdict[b["reached"]]] for b in found]
-    m.table("Bars, for the full sizes", ["", "measured", "at most", "reached"], text)
-    return found
+    return m.verdicts(rows)
 
 
 def main() -> None:

@@ -137,10 +137,10 @@ VOCABULARY = {
 IMPORTS = {
     "core": set(),
     "conditioning": {"core"},
+    "inputs": {"core"},
     "schedules": {"core"},
     "techniques": {"core", "conditioning", "schedules"},
     "wrappers": {"core"},
-    "inputs": {"core"},
     "interop": {"core", "conditioning", "techniques", "schedules", "inputs"},
     "inspection": {"core"},
     "race": {"", "inspection"},

@@ -1,0 +1,142 @@
+"""What the data side costs against numpy and PyTorch: an epoch of mini-batches.
+
+python benchmarks/inputs.py [--quick] [--json FILE]
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import _measure as m
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import gradtx as gx
+
+SCAN, DEVICE, HOST = "gradtx, scan", "gradtx, iterate", "gradtx, iterate over numpy"
+NUMPY, INDEXED, LOADER = "numpy, take into one buffer", "numpy, indexed", "torch DataLoader"
+Figures = dict[str, Any]
+Epoch = Callable[[], Any]
+
+
+def total(sums: Any, batch: Any) -> tuple[Any, None]:
+    return sums + batch.mask.astype(batch.data.dtype) @ batch.data, None
+
+
+@jax.jit
+def scanned(batches: Any, state: Any) -> tuple[Any, Any]:
+    sums, _, state = batches.scan(total, jnp.zeros(batches.data.shape[1]), state, batches.steps_per_epoch)
+    return sums, state
+
+
+class GradtxEpochs:
+    """Each call is the next epoch: the sums of the columns, by mini-batches."""
+
+    def __init__(self, data: Any, batch_size: int, scan: bool):
+        self.batches, self.scan = gx.inputs.minibatches(data, batch_size, 0), scan
+        self.state, self.add = self.batches.init(), jax.jit(lambda sums, batch: total(sums, batch)[0])
+
+    def __call__(self) -> Any:
+        if self.scan:
+            sums, self.state = scanned(self.batches, self.state)
+            return sums
+        sums = jnp.zeros(self.batches.data.shape[1])
+        for batch, state in self.batches.iterate(self.state):
+            sums, self.state = self.add(sums, batch), state
+        return sums
+
+
+def numpy_epochs(x: np.ndarray, batch_size: int) -> dict[str, Epoch]:
+    rng, buffer = np.random.default_rng(0), np.empty((batch_size, x.shape[1]), x.dtype)
+
+    def taken(index: np.ndarray) -> np.ndarray:
+        # Without "clip", numpy takes into a copy of the buffer.
+        return np.take(x, index, axis=0, out=buffer[: len(index)], mode="clip")
+
+    def epoch(batch_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        order, sums = rng.permutation(len(x)), np.zeros(x.shape[1], x.dtype)
+        for i in range(0, len(x), batch_size):
+            sums += batch_of(order[i : i + batch_size]).sum(0)
+        return sums
+
+    return {NUMPY: lambda: epoch(taken), INDEXED: lambda: epoch(lambda index: x[index])}
+
+
+def torch_epoch(x: np.ndarray, batch_size: int) -> Epoch:
+    import torch  # optional
+
+    data = torch.utils.data.TensorDataset(torch.from_numpy(x))
+    loader = torch.utils.data.DataLoader(data, batch_size, shuffle=True)
+    return lambda: sum(batch.sum(0) for (batch,) in loader)
+
+
+def minibatches(rows: int, batch_size: int, rounds: int) -> Figures:
+    """One epoch, of which every peer sums the columns: what is not used may not be gathered."""
+    x = np.random.default_rng(0).standard_normal((rows, 32), dtype=np.float32)
+    on_device = jnp.asarray(x)
+    peers: dict[str, Epoch] = {
+        SCAN: GradtxEpochs(on_device, batch_size, scan=True),
+        DEVICE: GradtxEpochs(on_device, batch_size, scan=False),
+        HOST: GradtxEpochs(x, batch_size, scan=False),
+        **numpy_epochs(x, batch_size),
+    }
+    if m.HAS_TORCH:
+        peers[LOADER] = torch_epoch(x, batch_size)
+    for name, epoch in peers.items():  # a peer that leaves out examples is no peer
+        np.testing.assert_allclose(
+            np.asarray(epoch()), x.sum(0, dtype=np.float64), rtol=0, atol=1e-4 * rows**0.75, err_msg=name
+        )
+    times = m.interleaved(peers, rounds, 1)
+    figures = {
+        name: {
+            "seconds": statistics.median(t),
+            "to numpy": m.ratio(times, name, NUMPY),
+            "to torch": m.ratio(times, name, LOADER),
+        }
+        for name, t in times.items()
+    }
+    m.table(
+        f"An epoch of mini-batches of {batch_size} over {rows:,} × 32 float32, shuffled, and the sums of the columns.",
+        ["", "ms", f"× {NUMPY}", "× torch"],
+        [
+            [name, f"{1e3 * f['seconds']:,.1f}", m.number(f["to numpy"]), m.number(f["to torch"], ".3f")]
+            for name, f in figures.items()
+        ],
+    )
+    return figures
+
+
+def bars(figures: Figures) -> list[Figures]:
+    """What was measured against what it has to be."""
+    rows = [
+        (f"mini-batches of {size}: scan / {to}", f[SCAN][f"to {to}"], bar)
+        for size, f in figures.items()
+        for to, bar in (("numpy", 1.0), ("torch", 0.2))
+    ]
+    rows += [
+        (f"mini-batches of {size}: {name} / torch", f[name]["to torch"], 0.2)
+        for size, f in figures.items()
+        for name in (DEVICE, HOST)
+    ]
+    return m.verdicts(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, not how fast")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    args = parser.parse_args()
+    print(m.machine(), flush=True)
+    rows, rounds = (20_000, 2) if args.quick else (1_000_000, 9)
+    figures: Figures = {"mini-batches": {size: minibatches(rows, size, rounds) for size in (256, 1024)}}
+    figures |= {"machine": m.machine(), "bars": bars(figures["mini-batches"])}
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
