@@ -38,7 +38,6 @@ from gradtx.core._stateful import Stateful as Stateful
 from gradtx.core._transformation import Part as Part
 from gradtx.core._transformation import Stage as Stage
 from gradtx.core._transformation import Transformation as Transformation
-from gradtx.core._transformation import accepted as accepted
 from gradtx.core._transformation import as_transformation as as_transformation
 from gradtx.core._transformation import by_parts as by_parts
 from gradtx.core._transformation import chain as chain

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from gradtx.core._kinds import is_real_scalar
-from gradtx.core._rule import TreeStage
 from gradtx.core._state import State
 from gradtx.core._stateful import Stateful
 from gradtx.core._trees import Flat, dtype_of, is_complex, is_trainable
@@ -40,9 +39,10 @@ def check_call(
         needs = dict.fromkeys(sorted(stage.needs - {"key"}), name) | needs
     follower = next((name for name, value in kept.items() if value.follows_metric), None)
     named = needs if follower is None else {"value": follower} | needs
-    for given in extra:
+    taken = accepted(stages, kept)
+    for given in (name for name in extra if name not in taken):
         near = difflib.get_close_matches(given, named, n=1, cutoff=0.7)
-        if near and given not in named and not any(given in _accepts(stage) for stage in stages.values()):
+        if near:
             raise TypeError(f"update: no stage takes {given}=; {named[near[0]]} needs {near[0]}=. Did you mean that?")
     for need, name in needs.items():
         if need == "param" and params is None:
@@ -54,6 +54,13 @@ def check_call(
         raise TypeError(f"{follower} follows a metric: call update(..., value=metric), or value=None at a step without")
     if follower is not None and metric is not None and not is_real_scalar(metric):
         raise TypeError(f"{follower} follows a metric: value must be a real scalar, got {_summary(metric)}")
+
+
+def accepted(stages: Mapping[str, Any], kept: Mapping[str, Stateful]) -> frozenset[str]:
+    """The extra arguments of `update` that some stage or hyperparameter takes."""
+    follows = any(value.follows_metric for value in kept.values())
+    taken = frozenset[str]().union(*(stage.needs | stage.accepts() for stage in stages.values()))
+    return taken | {"value"} if follows else taken
 
 
 def from_state(state: State, part: str, name: str) -> Any:
@@ -115,10 +122,6 @@ def _fits(g: Any, e: Any, kind: bool) -> bool:
 
 def _place(path: str) -> str:
     return path or "the root"
-
-
-def _accepts(stage: Any) -> frozenset[str]:
-    return stage.accepts() if isinstance(stage, TreeStage) else frozenset()
 
 
 def _summary(leaf: Any) -> str:

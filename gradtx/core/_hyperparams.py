@@ -11,7 +11,6 @@ from jax.tree_util import keystr
 
 from gradtx.core._check import from_state
 from gradtx.core._kinds import hyperparameters
-from gradtx.core._rule import TreeStage
 from gradtx.core._slots import varying
 from gradtx.core._state import State
 from gradtx.core._transformation import Transformation
@@ -34,8 +33,7 @@ def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
     for name, stage in tx.stages.items():
         found = {field: getattr(stage, field) for field in hyperparameters(type(stage))} | varying(name, stage, state)
         values |= {f"{name}.{field}": value for field, value in found.items() if value is not None}
-        parts = stage.parts() if isinstance(stage, TreeStage) else {}
-        for part, inner in parts.items():
+        for part, inner in stage.parts().items():
             found = hyperparams(inner, from_state(state, "stages", name)[part])
             values |= {f"{name}.{part}.{key}": value for key, value in found.items()}
     return values

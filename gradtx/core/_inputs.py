@@ -119,11 +119,12 @@ class InputRule(TreeStage):
                 raise ValueError(f"{self.label}: for {place} {name} must have shape {shape}, got {value.shape}")
 
 
-def check_inputs(stages: Mapping[str, Any], params: Any, extra: Mapping[str, Any]) -> Mapping[str, Any]:
+def check_inputs(
+    stages: Mapping[str, Any], accepted: frozenset[str], params: Any, extra: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """The parameters of the stages of a chain for inputs, by stage; complains about a call that is none of theirs."""
-    taken = sorted(frozenset().union(*(stage.needs | stage.accepts() for stage in stages.values())))
-    for name in extra.keys() - set(taken):
-        near = difflib.get_close_matches(name, taken, n=1, cutoff=0.6) or taken
+    for name in (name for name in extra if name not in accepted):
+        near = difflib.get_close_matches(name, accepted, n=1, cutoff=0.6) or sorted(accepted)
         raise TypeError(f"update: no stage takes {name}=; did you mean {' or '.join(near)}?")
     if not isinstance(extra.get("train", True), bool):
         raise TypeError(f"update: train must be True or False, got {extra['train']!r}")

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core._check import check_call, check_leaves, check_params, check_structure, from_state
+from gradtx.core._check import accepted, check_call, check_leaves, check_params, check_structure, from_state
 from gradtx.core._inputs import InputRule, check_inputs, check_real
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
 from gradtx.core._resolve import Resolved, resolve
@@ -80,11 +80,11 @@ class Lift:
         check_call(self.stages, self.kept, state, params, extra)
         own, train = {}, True
         if self.on_inputs:
-            own, params, train = check_inputs(self.stages, params, extra), None, extra.get("train", True)
+            check_real(self.on_inputs, flatten(grads))
+            own, params = check_inputs(self.stages, self.accepts(), params, extra), None
+            train = extra.get("train", True)
         before, state = state, self._observed(state, extra.get("value"))
         step = _Step(self.stages, grads, state, params, extra)
-        if self.on_inputs:
-            check_real(self.on_inputs, step.flat)
         rules = {name: resolve(name, s, state, step.params) for name, s in self.stages.items() if isinstance(s, Rule)}
         for r in rules.values():
             step.check_slots(r)
@@ -98,6 +98,10 @@ class Lift:
             stages |= step.apply(segment, finish if names is self.segments[-1] else None, key)
         after = State(step.count, state.hyperparams, stages)
         return step.flat.unflatten(step.values), after if train else before
+
+    def accepts(self) -> frozenset[str]:
+        """The extra arguments of `update` that some stage or hyperparameter takes."""
+        return accepted(self.stages, self.kept)
 
     def _observed(self, state: State, metric: Any) -> State:
         """The state after the hyperparameters that follow a metric have seen the one of this step, if there is one."""

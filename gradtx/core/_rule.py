@@ -99,7 +99,21 @@ class At:
     value_fn: Any = None
 
 
-class Rule(Record):
+class Technique(Record):
+    """What a stage of a chain is: a rule for one array, or a stage that works on whole trees."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def accepts(self) -> frozenset[str]:
+        """Extra arguments that the stage may take although it does not need them."""
+        return frozenset()
+
+    def parts(self) -> Mapping[str, Any]:
+        """The transformations that the stage holds, each under the key of its state in the stage's."""
+        return {}
+
+
+class Rule(Technique):
     """A technique for one array. Subclasses declare hyperparameters as fields, and:
 
     slots: name → `Slot`, what is kept per parameter.
@@ -112,7 +126,6 @@ class Rule(Record):
 
     slots: ClassVar[Mapping[str, Slot]] = {}
     scope: ClassVar[Scope] = Scope.ELEMENT
-    needs: ClassVar[frozenset[str]] = frozenset()
     masked: ClassVar[tuple[str, ...]] = ()
     by_parts: ClassVar[bool] = False
 
@@ -145,10 +158,6 @@ class Rule(Record):
         """
         return self.replace({"mask": None} | ({} if group else dict.fromkeys(self.masked, 0.0)))
 
-    def accepts(self) -> frozenset[str]:
-        """Extra arguments that the rule may take although it does not need them: none."""
-        return frozenset()
-
     def prepare(self, at: At) -> Mapping[str, Any]:
         """Scalars of this step that take no gradients: computed once, not once a parameter. See `At.measured`."""
         return {}
@@ -170,22 +179,15 @@ class Rule(Record):
         }
 
 
-class TreeStage(Record):
+class TreeStage(Technique):
     """A stage that works on whole trees: a wrapper around another transformation, or a foreign one."""
-
-    needs: ClassVar[frozenset[str]] = frozenset()
 
     def init(self, params: Any) -> Any:
         """The stage's state: any tree; unless a stage has more, the states of its parts."""
         return {name: part._lift.state(flatten(params)) for name, part in self.parts().items()}
 
     def accepts(self) -> frozenset[str]:
-        """Extra arguments that the stage may take although it does not need them."""
-        return frozenset()
-
-    def parts(self) -> Mapping[str, Any]:
-        """The transformations that the stage holds, each under the key of its state in the stage's."""
-        return {}
+        return frozenset[str]().union(*(part._lift.accepts() for part in self.parts().values()))
 
     def update(
         self, updates: Any, state: Any, params: Any, step: jax.Array, extra: Mapping[str, Any]

@@ -12,7 +12,7 @@ import optax
 from gradtx.core._kinds import hyperparameters
 from gradtx.core._lift import Lift
 from gradtx.core._rule import Rule, Scope, TreeStage
-from gradtx.core._slots import stateful, widened
+from gradtx.core._slots import widened
 from gradtx.core._trees import flatten
 
 P = ParamSpec("P")
@@ -162,14 +162,6 @@ class Transforms:
 
 Part: TypeAlias = Annotated[Any, Transforms()]
 """A transformation, as a tree stage declares it."""
-
-
-def accepted(transformation: Transformation) -> frozenset[str]:
-    """The extra arguments of `update` that some stage or hyperparameter takes."""
-    stages = transformation.stages.values()
-    taken = [stage.needs for stage in stages] + [s.accepts() for s in stages if isinstance(s, TreeStage)]
-    follows = any(kept.follows_metric for kept in stateful(transformation.stages).values())
-    return frozenset({"value"} if follows else ()).union(*taken) - {"param", "key"}
 
 
 class Foreign(TreeStage):

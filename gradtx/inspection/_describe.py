@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import InputRule, Rule, Stage, Transformation, TreeStage, chain, hyperparameters
+from gradtx.core import InputRule, Rule, Stage, Transformation, chain, hyperparameters
 from gradtx.core._record import same
 from gradtx.core._slots import varying
 from gradtx.core._trees import Flat, flatten, is_trainable
@@ -141,7 +141,7 @@ def describe(tx: Any, params: Any = None) -> Description:
 def _stages(tx: Transformation, state: Any, params: Flat | None, prefix: str = "") -> Iterator[StageDescription]:
     """The stages, each followed by those of the transformations that it holds."""
     for name, stage in tx.stages.items():
-        parts = stage.parts() if isinstance(stage, TreeStage) else {}
+        parts = stage.parts()
         kept = state.stages.get(name)
         groups = _groups(stage, params) if params is not None and isinstance(stage, Rule) else ()
         yield _stage(prefix + name, stage, None if parts else kept, groups)

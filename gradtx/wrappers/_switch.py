@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Interval, Part, TreeStage, accepted, as_transformation
+from gradtx.core import Interval, Part, TreeStage, as_transformation
 
 Moment: TypeAlias = Annotated[Any, Interval(0, 2**31, whole=True)]
 """A step in [0, 2³¹)."""
@@ -38,9 +38,6 @@ class Switch(TreeStage):
 
     def parts(self) -> Mapping[str, Any]:
         return {"first": self.first, "second": self.second}
-
-    def accepts(self) -> frozenset[str]:
-        return accepted(self.first) | accepted(self.second)
 
     def update(self, updates: Any, state: Any, params: Any, step: Any, extra: Mapping[str, Any]) -> tuple[Any, Any]:
         functions = {name: value for name, value in extra.items() if callable(value)}

@@ -62,6 +62,16 @@ def test_parameters_belong_to_stages():
     np.testing.assert_array_equal(derivative["second"]["bias"], [[2, 2]])
 
 
+def test_hyperparameters_may_follow_a_metric():
+    tx = gx.inputs.batch_norm(momentum=gx.schedules.reduce_on_plateau(0.5, patience=0))
+    state = tx.init(X["a"])
+    for metric in (1.0, None, 1.0):
+        _, state = tx.update(X["a"], state, value=metric)
+    np.testing.assert_allclose(gx.hyperparams(tx, state)["batch_norm.momentum"], 0.05, rtol=1e-6)
+    with pytest.raises(TypeError, match=r"batch_norm\.momentum follows a metric"):
+        tx.update(X["a"], state)
+
+
 def test_is_data_and_describes_itself():
     tx = gx.chain(center(), gx.clip(1.0))
     assert pickle.loads(pickle.dumps(tx)) == tx == eval(repr(tx), vars(gx) | {"center": center})
