@@ -1,8 +1,8 @@
 """Techniques for inputs: what they learn from batches is kept in the state, and applied frozen in inference."""
 
 import difflib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 from gradtx.core._check import check_structure
 from gradtx.core._leaf import with_values
 from gradtx.core._rule import TreeStage
-from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
+from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, widen
 
 
 class InputAt(NamedTuple):
@@ -67,38 +67,41 @@ class InputRule(TreeStage):
 
     def update(self, updates: Any, state: Any, params: Any, step: jax.Array, extra: Mapping[str, Any]) -> Any:
         at = InputAt(extra.get("train", True), {}, extra.get("weights"), extra.get("mask"), step)
-        return self._through("run", updates, state, params, at)
+        flat = flatten(updates)
+        new = {name: list(flatten(tree).leaves) for name, tree in state.items()}
+        out = list(flat.leaves)
+        for i, rule, arguments in self._arrays(flat, state, params, at):
+            out[i], kept = rule.run(*arguments)
+            for name, value in kept.items():
+                new[name][i] = jnp.asarray(value, new[name][i].dtype)
+        return flat.unflatten(out), {name: flat.unflatten(leaves) for name, leaves in new.items()}
 
     def inverse(self, y: Any, state: Any, params: Any) -> Any:
         """The tree x of which inference makes y."""
-        return self._through("invert", y, state, params, InputAt())
-
-    def _through(self, method: str, x: Any, state: Any, params: Any, at: InputAt) -> Any:
-        flat = flatten(x)
-        for name, tree in state.items():
-            check_structure(self.label, flat, flatten(tree), f"state's {name}", "inputs")
-        for name, tree in (params or {}).items():
-            check_structure(self.label, flat, flatten(tree), f"parameter {name}", "inputs")
-        slots, given = ({n: flatten(t).leaves for n, t in (trees or {}).items()} for trees in (state, params))
-        new = {name: list(leaves) for name, leaves in slots.items()}
+        flat = flatten(y)
         out = list(flat.leaves)
+        for i, rule, arguments in self._arrays(flat, state, params, InputAt()):
+            out[i] = rule.invert(*arguments)
+        return flat.unflatten(out)
+
+    def _arrays(self, flat: Flat, state: Any, params: Any, at: InputAt) -> Iterator[tuple[int, Self, tuple[Any, ...]]]:
+        """For each array its number, the rule in its dtype, and what `run` and `invert` take."""
+        params = params or {}
+        for kind, trees in (("state's", state), ("parameter", params)):
+            for name, tree in trees.items():
+                check_structure(self.label, flat, flatten(tree), f"{kind} {name}", "inputs")
+        slots, given = ({name: flatten(tree).leaves for name, tree in trees.items()} for trees in (state, params))
         for i, leaf in enumerate(flat.leaves):
             if leaf is None:
                 continue
-            x = _wide(leaf)
+            x = widen(leaf)
             slot = {name: leaves[i] for name, leaves in slots.items() if leaves[i] is not None}
             self._check(flat, i, slot, jax.eval_shape(self.begin, x))
-            own = {n: jnp.asarray(v[i], x.dtype) for n, v in given.items() if v[i] is not None}
-            self._check_params(flat, i, own, jax.eval_shape(self.parameters, x))
+            own = {name: jnp.asarray(leaves[i], x.dtype) for name, leaves in given.items() if leaves[i] is not None}
+            if own:
+                self._check_params(flat, i, own, jax.eval_shape(self.parameters, x))
             rule = with_values(self, {n: v for n, v in vars(self).items() if isinstance(v, jax.Array)}, x.dtype)
-            if method == "invert":
-                out[i] = rule.invert(x, slot, at._replace(params=own))
-                continue
-            out[i], kept = rule.run(x, slot, at._replace(params=own))
-            for name, value in kept.items():
-                new[name][i] = jnp.asarray(value, slots[name][i].dtype)
-        tree = flat.unflatten(out)
-        return tree if method == "invert" else (tree, {name: flat.unflatten(leaves) for name, leaves in new.items()})
+            yield i, rule, (x, slot, at._replace(params=own))
 
     def _check(self, flat: Flat, i: int, slot: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         if slot.keys() == expected.keys() and all(np.shape(slot[n]) == e.shape for n, e in expected.items()):
@@ -156,12 +159,8 @@ def _place(flat: Flat, i: int) -> str:
     return f"the inputs at {flat.paths()[i]}" if flat.paths()[i] else "the inputs"
 
 
-def _wide(leaf: Any) -> jax.Array:
-    return jnp.asarray(leaf, wide(dtype_of(leaf)))
-
-
 def _by_name(flat: Flat, make: Callable[[jax.Array], dict[str, jax.Array]]) -> dict[str, Any]:
     """Name → a tree, of what `make` makes of each leaf: a dictionary."""
-    made = [None if x is None else make(_wide(x)) for x in flat.leaves]
+    made = [None if x is None else make(widen(x)) for x in flat.leaves]
     names = dict.fromkeys(name for slot in made if slot is not None for name in slot)
     return {name: flat.unflatten([None if slot is None else slot[name] for slot in made]) for name in names}

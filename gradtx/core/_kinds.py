@@ -85,6 +85,13 @@ class Seed:
         return int(value)
 
 
+def typed_key(seed: Any) -> jax.Array:
+    """What a field of the kind `Seed` holds, as a PRNG key."""
+    if isinstance(seed, jax.Array) and is_key(seed):
+        return seed
+    return jax.random.key(np.uint32(seed) if isinstance(seed, int) else seed)
+
+
 class Identifier:
     """The kind of a field that holds a name."""
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core._kinds import typed_key
 from gradtx.core._record import Record
 from gradtx.core._rounding import Rounding, round_to
 from gradtx.core._rule import At, Rule, Scope
@@ -117,8 +118,7 @@ def _joined(x: jax.Array) -> jax.Array:
 
 def _leaf_key(rule: Any, name: str, step: Any, index: Any) -> jax.Array:
     """A key of this stage, this step and this leaf."""
-    is_key = isinstance(rule.key, jax.Array) and jnp.issubdtype(rule.key.dtype, jax.dtypes.prng_key)
-    key = rule.key if is_key else jax.random.key(np.uint32(rule.key) if isinstance(rule.key, int) else rule.key)
+    key = typed_key(rule.key)
     for number in (zlib.crc32(name.encode()), step, index):
         key = jax.random.fold_in(key, number)
     return key

@@ -108,7 +108,6 @@ class Lift:
         followers = {} if metric is None else {n: kept for n, kept in self.kept.items() if kept.follows_metric}
         if not followers:
             return state
-        metric = jnp.asarray(metric, jnp.result_type(float))
         seen = {n: f.observe(from_state(state, "hyperparams", n), metric, state.step) for n, f in followers.items()}
         return state._replace(hyperparams=state.hyperparams | seen)
 

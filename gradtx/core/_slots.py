@@ -14,7 +14,7 @@ from gradtx.core._record import same
 from gradtx.core._rule import Role, Rule, Slot
 from gradtx.core._state import State
 from gradtx.core._stateful import Stateful
-from gradtx.core._trees import Flat, dtype_of, is_complex, wide
+from gradtx.core._trees import Flat, dtype_of, is_complex, wide, widen
 from gradtx.core._tunable import Tunable
 
 
@@ -73,4 +73,4 @@ def full_like(param: Any, fill: Any, dtype: np.dtype) -> jax.Array:
 
 def widened(params: Flat) -> Any:
     """What foreign stages see: the trained parameters in the dtype of the arithmetic, None for the others."""
-    return params.map_trained(lambda p: jnp.asarray(p, wide(dtype_of(p))))
+    return params.map_trained(widen)

@@ -28,8 +28,8 @@ class Stateful(Record):
         """What it keeps: a scalar, or a dictionary of scalars."""
         raise NotImplementedError
 
-    def observe(self, state: Any, metric: jax.Array, step: jax.Array) -> Any:
-        """What it keeps after it has seen a metric at `step`."""
+    def observe(self, state: Any, metric: Any, step: jax.Array) -> Any:
+        """What it keeps after it has seen a metric, any real scalar, at `step`."""
         raise NotImplementedError
 
     def now(self, state: Any, step: jax.Array) -> Any:

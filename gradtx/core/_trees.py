@@ -70,3 +70,8 @@ def wide(dtype: Any, as_complex: bool | None = None) -> np.dtype:
     if is_complex(dtype) if as_complex is None else as_complex:
         return np.dtype(np.complex128 if double else np.complex64)
     return np.dtype(np.float64 if double else np.float32)
+
+
+def widen(leaf: Any) -> jax.Array:
+    """A trained leaf in the dtype of the arithmetic."""
+    return jnp.asarray(leaf, wide(dtype_of(leaf)))

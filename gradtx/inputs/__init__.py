@@ -6,7 +6,7 @@ from gradtx.inputs._batch_norm import batch_norm as batch_norm
 from gradtx.inputs._batch_renorm import batch_renorm as batch_renorm
 from gradtx.inputs._fit import fit as fit
 from gradtx.inputs._fit import inverse as inverse
-from gradtx.inputs._functions import parameters as parameters
+from gradtx.inputs._fit import parameters as parameters
 from gradtx.inputs._merge import merge as merge
 from gradtx.inputs._minibatches import minibatches as minibatches
 from gradtx.inputs._ranges import max_abs as max_abs

@@ -1,4 +1,4 @@
-"""Chains for inputs as a whole: fitting them, and undoing what they do."""
+"""Chains for inputs as a whole: their parameters, fitting them, and undoing what they do."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from gradtx.core import InputRule, Stage, State, Transformation, chain
 from gradtx.core._check import from_state
-from gradtx.core._trees import dtype_of, flatten, wide
+from gradtx.core._slots import widened
+from gradtx.core._trees import dtype_of, flatten
 
 
 def fit(tx: Any, batches: Iterable[Any], state: State | None = None) -> State:
@@ -59,11 +60,23 @@ def _learn(tx: Transformation, i: int, x: Any, state: Any) -> State:
     """The state after stage i has learnt from x as the stages before it, frozen, give it."""
     stages = tuple(Stage(technique, name) for name, technique in tx.stages.items())
     if i:
-        flat = flatten(x)  # between stages nothing is rounded
-        x = flat.map_trained(lambda leaf: jnp.asarray(leaf, wide(dtype_of(leaf))))
+        x = widened(flatten(x))  # between stages nothing is rounded
         x, _ = Transformation(stages[:i]).update(x, state, train=False)
     after: Any = Transformation(stages[i : i + 1]).update(x, state)[1]
     return State(after.step, state.hyperparams, state.stages | after.stages)
+
+
+def parameters(tx: Transformation, x: Any) -> dict[str, Any]:
+    """The parameters of the stages for inputs like `x`, as they start: stage → parameter → a tree like x.
+
+    They are to be trained, and given to `update`. Stages that have none are left out.
+
+    >>> import gradtx as gx, jax.numpy as jnp
+    >>> gx.inputs.parameters(gx.inputs.batch_norm(), jnp.zeros((8, 2)))
+    {'batch_norm': {'scale': Array([1., 1.], dtype=float32), 'bias': Array([0., 0.], dtype=float32)}}
+    """
+    made = {name: stage.init_params(x) for name, stage in tx.stages.items() if isinstance(stage, InputRule)}
+    return {name: params for name, params in made.items() if params}
 
 
 def inverse(tx: Any, y: Any, state: State, params: Any = None) -> Any:

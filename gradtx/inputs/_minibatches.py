@@ -10,7 +10,8 @@ from jax import lax
 from jax.core import Tracer
 
 from gradtx.core import Interval, Key, Record
-from gradtx.core._record import is_key, same, summary
+from gradtx.core._kinds import typed_key
+from gradtx.core._record import same, summary
 from gradtx.inputs._batch import Batch, MiniBatchState, ahead
 from gradtx.inputs._gather import leading, parts, rows, split_like
 from gradtx.inputs._order import Order, planned
@@ -197,8 +198,7 @@ class minibatches(Record):
 
     @property
     def _typed_key(self) -> jax.Array:
-        typed = isinstance(self.key, jax.Array) and is_key(self.key)
-        return self.key if typed else jax.random.key(self.key)
+        return typed_key(self.key)
 
     @property
     def _order(self) -> Order:

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gradtx.core import Interval, Key, as_transformation
+from gradtx.core._kinds import typed_key
 from gradtx.inputs._moments import two_sum
 from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
 
@@ -70,7 +71,7 @@ class Robust(Scaler):
         x = x if valid is None else jnp.where(valid, x, jnp.nan)
         x, kept = self._gathered(x), self._gathered(kept)
         number = slot["count"] + jnp.cumsum(kept, dtype=jnp.uint32)
-        key = jax.random.key(np.uint32(self.key)) if isinstance(self.key, int) else self.key
+        key = typed_key(self.key)
         draw = jax.vmap(lambda n: jax.random.bits(jax.random.fold_in(key, n)) // np.uint32(2))
         priority = jnp.concatenate([slot["priority"], jnp.where(kept, draw(number), _LAST)])
         order = jnp.arange(len(priority), dtype=jnp.int32)
