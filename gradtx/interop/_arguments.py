@@ -32,6 +32,17 @@ class Pair:
             self.interval.check(f"{where}[{i}]", item)
 
 
+class OneOf:
+    """One of some words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def check(self, where: str, value: Any) -> None:
+        if value not in self.words:
+            raise ValueError(f"{where} must be one of {', '.join(self.words)}, got {value!r}")
+
+
 def checked(kinds: Mapping[str, Kind]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Holds the arguments of a constructor to their kinds, in messages that begin with the constructor's name.
 

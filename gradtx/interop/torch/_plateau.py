@@ -3,7 +3,7 @@
 from typing import Any
 
 from gradtx.core import Interval
-from gradtx.interop._arguments import NON_NEGATIVE, checked
+from gradtx.interop._arguments import NON_NEGATIVE, OneOf, checked
 from gradtx.schedules import reduce_on_plateau
 
 _COUNT, _SIZE = Interval(0, hyper=False, whole=True), Interval(0.0, hyper=False)
@@ -12,9 +12,11 @@ _COUNT, _SIZE = Interval(0, hyper=False, whole=True), Interval(0.0, hyper=False)
 @checked(
     {
         "lr": NON_NEGATIVE,
+        "mode": OneOf("min", "max"),
         "factor": Interval(0.0, 1.0, hyper=False),
         "patience": _COUNT,
         "threshold": _SIZE,
+        "threshold_mode": OneOf("rel", "abs"),
         "cooldown": _COUNT,
         "eps": _SIZE,
     }
@@ -38,10 +40,6 @@ def ReduceLROnPlateau(
     >>> torch.SGD(lr=torch.ReduceLROnPlateau(0.1, patience=5))
     scale_by_learning_rate(reduce_on_plateau(0.1, patience=5, min_change=1e-08, relative_to='value'))
     """
-    if mode not in ("min", "max"):
-        raise ValueError(f"ReduceLROnPlateau: mode must be min or max, got {mode!r}")
-    if threshold_mode not in ("rel", "abs"):
-        raise ValueError(f"ReduceLROnPlateau: threshold_mode must be rel or abs, got {threshold_mode!r}")
     if isinstance(min_lr, list | tuple):
         raise NotImplementedError("ReduceLROnPlateau: parameter groups are not supported; min_lr must be a number")
     _SIZE.check("ReduceLROnPlateau: min_lr", min_lr)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from gradtx.core import Interval
-from gradtx.interop._arguments import checked
+from gradtx.interop._arguments import OneOf, checked
 from gradtx.schedules import (
     Schedule,
     cosine_decay,
@@ -44,6 +44,8 @@ _KINDS = {
     "step_size_down": _COUNT,
     "base_momentum": _MOMENTUM,
     "max_momentum": _MOMENTUM,
+    "mode": OneOf("triangular", "triangular2", "exp_range"),
+    "anneal_strategy": OneOf("cos", "linear"),
     "total_steps": _COUNT,
     "epochs": _COUNT,
     "steps_per_epoch": _COUNT,
@@ -144,7 +146,6 @@ def CyclicLR(
     >>> torch.SGD(lr=cycle, momentum=cycle.momentum)
     chain(trace(cyclic(0.01, 0.1, 100).momentum), scale_by_learning_rate(cyclic(0.01, 0.1, 100)))
     """
-    _one_of("CyclicLR: mode", mode, ("triangular", "triangular2", "exp_range"))
     if scale_fn is not None:
         raise NotImplementedError(
             "CyclicLR: scale_fn is not supported; use a mode, or write the schedule as a function"
@@ -182,7 +183,6 @@ def OneCycleLR(
     >>> torch.AdamW(lr=cycle, betas=(cycle.momentum, 0.999)) == torch.AdamW(lr=cycle)
     False
     """
-    _one_of("OneCycleLR: anneal_strategy", anneal_strategy, ("cos", "linear"))
     _only_from_the_start("OneCycleLR", last_epoch)
     if total_steps is None:
         if epochs is None or steps_per_epoch is None:
@@ -228,8 +228,3 @@ def _only_from_the_start(name: str, last_epoch: int) -> None:
             f"{name}: last_epoch is not supported; resume with gradtx.schedules.offset(schedule, steps), "
             "and so with the momentum of a cycle"
         )
-
-
-def _one_of(where: str, value: Any, values: tuple[str, ...]) -> None:
-    if value not in values:
-        raise ValueError(f"{where} must be one of {', '.join(values)}, got {value!r}")
