@@ -13,7 +13,7 @@ from gradtx.core import Interval, Key, Record
 from gradtx.core._kinds import typed_key
 from gradtx.core._record import same, summary
 from gradtx.inputs._batch import Batch, MiniBatchState, ahead
-from gradtx.inputs._gather import leading, parts, rows, split_like
+from gradtx.inputs._gather import batch_of, leading, nth_batch, on_device, parts
 from gradtx.inputs._order import Order, planned
 
 
@@ -117,7 +117,7 @@ class minibatches(Record):
         """The mini-batch at `state`, and the state after it; a pure function."""
         self._check_shape("next")
         index, real = self._order.plan(state, 0, 1)
-        return self._batch(index[0], real[0]), self._after(state, 1)
+        return batch_of(self.data, self._shardings, index[0], real[0]), self._after(state, 1)
 
     def scan(
         self,
@@ -143,7 +143,7 @@ class minibatches(Record):
 
         def block(carry: Any, first: Any, length: int) -> tuple[Any, Any]:
             plan = self._order.plan(state, first, length)
-            return lax.scan(lambda carry, examples: step(carry, self._batch(*examples)), carry, plan)
+            return lax.scan(lambda c, examples: step(c, batch_of(self.data, self._shardings, *examples)), carry, plan)
 
         size = min(self._block, length)
         whole, rest = divmod(length, max(size, 1))
@@ -172,7 +172,8 @@ class minibatches(Record):
 
     def tree_flatten(self) -> tuple[tuple[Any, Any], Any]:
         rest = self.batch_size, self.drop_last, self.pad_last, self.shuffle, self._shardings
-        return (self.data, self._typed_key), rest
+        key = self._typed_key if isinstance(self.key, int) else self.key  # anything may stand in for a leaf
+        return (self.data, key), rest
 
     @classmethod
     def tree_unflatten(cls, rest: Any, children: Any) -> "minibatches":
@@ -213,13 +214,6 @@ class minibatches(Record):
     def _after(self, state: MiniBatchState, steps: int) -> MiniBatchState:
         return MiniBatchState(*self._order.after(state, steps), jnp.asarray(state.key))
 
-    @jax.jit
-    def _batch(self, index: jax.Array, real: jax.Array) -> Batch:
-        leaves, tree = jax.tree.flatten(self.data)
-        taken = [rows(jnp.asarray(x), index, s) for x, s in zip(leaves, self._shardings, strict=True)]
-        split = next((s for s in self._shardings if s is not None), None)
-        return Batch(jax.tree.unflatten(tree, taken), split_like(real, split))
-
     def _check_shape(self, what: str) -> None:
         if not (self.drop_last or self.pad_last) and self.size % self.batch_size:
             raise ValueError(
@@ -229,20 +223,21 @@ class minibatches(Record):
 
     def _batches(self, state: MiniBatchState, length: int, sharding: Any) -> Iterator[tuple[Batch, MiniBatchState]]:
         on_host = any(isinstance(x, np.ndarray) for x in jax.tree.leaves(self.data))
-        data = jax.tree.map(np.asarray, self.data) if on_host else None
+        data = jax.tree.map(np.asarray, self.data) if on_host else self.data
         block = min(self._block, length)
         for begin in range(0, length, max(block, 1)):
-            plan = jax.device_get(planned(self._order, block, state, np.int32(begin)))
-            for index, real, epoch, position in list(zip(*plan, strict=True))[: length - begin]:
-                if not self.pad_last:
-                    index, real = index[real], real[real]
+            plan = planned(self._order, block, state, np.int32(begin))
+            index, real, epoch, position = jax.device_get(plan)
+            for i in range(min(block, length - begin)):
                 if on_host:
-                    taken = jax.tree.map(lambda x: x.take(index, axis=0, mode="clip"), data)  # noqa: B023
-                    batch = jax.device_put(Batch(taken, real), sharding)
+                    taken = jax.tree.map(lambda x: x.take(index[i], axis=0, mode="clip"), data)  # noqa: B023
+                    batch = on_device(Batch(taken, real[i]))
                 else:
-                    batch = self._batch(index, real)
-                    batch = batch if sharding is None else jax.device_put(batch, sharding)
-                yield batch, MiniBatchState(epoch, position, state.key)
+                    batch = nth_batch(data, self._shardings, plan[:2], np.int32(i))
+                if not self.pad_last and not real[i].all():
+                    batch = jax.tree.map(lambda x: x[: real[i].sum()], batch)  # noqa: B023
+                batch = batch if sharding is None else jax.device_put(batch, sharding)
+                yield batch, MiniBatchState(epoch[i], position[i], state.key)
 
 
 class _Code(str):

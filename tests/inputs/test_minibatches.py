@@ -21,7 +21,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
-from gradtx.inputs import minibatches
+from gradtx.inputs import _minibatches, minibatches
 from tests.helpers import assert_close, relaxed
 
 
@@ -313,8 +313,8 @@ def test_is_data():
 
 
 def test_iterate_draws_ahead_and_no_more(monkeypatch):
-    put, real_put = [], jax.device_put
-    monkeypatch.setattr(jax, "device_put", lambda *args: put.append(args) or real_put(*args))
+    put, on_device = [], _minibatches.on_device
+    monkeypatch.setattr(_minibatches, "on_device", lambda batch: put.append(batch) or on_device(batch))
     batches = minibatches(np.arange(20.0), 2, 0)
     iterator = batches.iterate(batches.init(), prefetch=3)
     assert len(put) == 0
@@ -322,6 +322,13 @@ def test_iterate_draws_ahead_and_no_more(monkeypatch):
     assert len(put) == 4
     assert len(list(iterator)) == 9
     assert len(put) == 10
+
+
+def test_is_an_argument_of_what_is_compiled_ahead():
+    batches = minibatches(jnp.arange(6.0), 4, 7)
+    arguments = batches, batches.init()
+    compiled = jax.jit(lambda b, s: b.next(s)).lower(*arguments).compile()
+    chex.assert_trees_all_equal(compiled(*arguments), batches.next(batches.init()))
 
 
 def test_long_scans_go_block_by_block():
