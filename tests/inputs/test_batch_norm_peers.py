@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import gradtx as gx
+import gradtx.interop.keras
+import gradtx.interop.torch
 from tests.helpers import relaxed
 
 inputs = gx.inputs
@@ -99,6 +101,13 @@ TOLERANCE = {"flax": 1e-12, "torch": 1e-12, "keras": 3e-6}
 PEERS = {"flax": _flax, "keras": _keras, "torch": _torch}
 
 
+LAYERS = {
+    "keras": gradtx.interop.keras.BatchNormalization,
+    "torch 1d": gradtx.interop.torch.BatchNorm1d,
+    "torch 2d": gradtx.interop.torch.BatchNorm2d,
+}
+
+
 def _ours(tx, xs, w, scale, bias, mask=None):
     (name,), state, out = tx.stages, tx.init(xs[0]), []
 
@@ -126,9 +135,12 @@ def _ours(tx, xs, w, scale, bias, mask=None):
 )
 def test_forward_statistics_and_gradients(peer, theirs, arguments):
     axis, shape = LAYER[peer]
+    tx = inputs.batch_norm(axis, **arguments)
+    if peer in LAYERS:
+        assert LAYERS[peer](**theirs) == tx
     with jax.enable_x64(True):
         given = _batches(shape, axis)
-        ours = _ours(inputs.batch_norm(axis, **arguments), *given)
+        ours = _ours(tx, *given)
         library = peer.split()[0]
         with relaxed():
             expected = PEERS[library](*given, **theirs)
@@ -156,10 +168,13 @@ def test_masks(peer):
 def test_renormalisation_is_that_of_keras(r_max, d_max):
     with jax.enable_x64(True):
         given = _batches((6, 5, 3), -1)
-        ours = _ours(inputs.batch_renorm(momentum=0.8, eps=1e-3, r_max=r_max, d_max=d_max), *given)
         clipping = {"rmax": r_max, "rmin": 1 / r_max, "dmax": d_max}
+        theirs = {"momentum": 0.8, "renorm": True, "renorm_momentum": 0.8, "renorm_clipping": clipping}
+        tx = inputs.batch_renorm(momentum=0.8, eps=1e-3, r_max=r_max, d_max=d_max)
+        assert LAYERS["keras"](**theirs) == tx
+        ours = _ours(tx, *given)
         with relaxed():
-            expected = _keras(*given, momentum=0.8, renorm=True, renorm_momentum=0.8, renorm_clipping=clipping)
+            expected = _keras(*given, **theirs)
     assert_close(ours, expected, TOLERANCE["keras"])
 
 
@@ -194,3 +209,22 @@ def test_refresh_is_pytorchs_update_bn():
         np.testing.assert_allclose(state.stages["batch_norm"]["mean"], layer.running_mean.numpy(), rtol=1e-10)
         np.testing.assert_allclose(state.stages["batch_norm"]["var"], layer.running_var.numpy(), rtol=1e-10)
         assert state.step == states[0].step
+
+
+@pytest.mark.parametrize(
+    ("layer", "arguments", "error", "message"),
+    [
+        ("torch 2d", {"momentum": 1.5}, ValueError, r"BatchNorm2d: momentum must be in \[0, 1\], got 1.5"),
+        ("torch 1d", {"eps": 0}, ValueError, "BatchNorm1d: eps must be in"),
+        ("torch 1d", {"track_running_stats": False}, NotImplementedError, "give update train=True"),
+        ("keras", {"epsilon": -1}, ValueError, "BatchNormalization: epsilon must be in"),
+        ("keras", {"gamma_initializer": "zeros"}, NotImplementedError, "gamma_initializer is not supported"),
+        ("keras", {"synchronized": True}, NotImplementedError, "axis_name"),
+        ("keras", {"renorm": True, "momentum": 0.9}, NotImplementedError, "must be momentum, 0.9, got 0.99"),
+        ("keras", {"renorm": True, "renorm_clipping": {"rmax": 3}}, NotImplementedError, "rmin=0 and rmax=3"),
+        ("keras", {"renorm": True, "renorm_clipping": {"max": 3}}, ValueError, "unknown keys 'max'"),
+    ],
+)
+def test_what_a_layer_refuses(layer, arguments, error, message):
+    with pytest.raises(error, match=message):
+        LAYERS[layer](**arguments)

@@ -1,5 +1,5 @@
-"""Keras's optimizers and schedules under its names, arguments and defaults: `keras.optimizers` of version 3.15, without
-importing it.
+"""Keras's optimizers, schedules and batch normalisation under its names, arguments and defaults: `keras.optimizers` and
+`keras.layers` of version 3.15, without importing them.
 
 A line such as `optimizers.SGD(learning_rate=0.1, momentum=0.9)` needs another import and nothing else. All take, after
 arguments of their own, `weight_decay`, which is decoupled, and one of `clipnorm`, of each parameter, `global_clipnorm`
@@ -10,6 +10,7 @@ would, and are refused.
 Those of `keras.optimizers.schedules` are here too, to be given as `learning_rate`.
 """
 
+from gradtx.interop.keras._layers import BatchNormalization as BatchNormalization
 from gradtx.interop.keras._optimizers import SGD as SGD
 from gradtx.interop.keras._optimizers import Adadelta as Adadelta
 from gradtx.interop.keras._optimizers import Adagrad as Adagrad

@@ -1,5 +1,5 @@
-"""PyTorch's optimizers and schedulers under its names, arguments and defaults: `torch.optim` of version 2.13, without
-importing it.
+"""PyTorch's optimizers, schedulers and batch normalisation under its names, arguments and defaults: `torch.optim` and
+`torch.nn` of version 2.13, without importing them.
 
 A line such as `optim.SGD(model.parameters(), lr=0.1, momentum=0.9)` needs another import and nothing else. The first
 argument is `params`, which decides nothing, since a transformation is given its parameters later; leave it out and name
@@ -20,6 +20,9 @@ from gradtx.interop.torch._adam import Adamax as Adamax
 from gradtx.interop.torch._adam import AdamW as AdamW
 from gradtx.interop.torch._adam import NAdam as NAdam
 from gradtx.interop.torch._adam import RAdam as RAdam
+from gradtx.interop.torch._layers import BatchNorm1d as BatchNorm1d
+from gradtx.interop.torch._layers import BatchNorm2d as BatchNorm2d
+from gradtx.interop.torch._layers import BatchNorm3d as BatchNorm3d
 from gradtx.interop.torch._plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from gradtx.interop.torch._schedulers import ConstantLR as ConstantLR
 from gradtx.interop.torch._schedulers import CosineAnnealingLR as CosineAnnealingLR
