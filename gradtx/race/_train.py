@@ -127,8 +127,10 @@ class Race:
         for name, (_, part) in zip(("train", "test"), parts, strict=True):
             begin, end = end, end + len(part)
             loss = found[f"{name}_loss"] = jnp.mean(losses[begin:end])
-            right = jnp.argmax(outputs[begin:end], axis=1) == part
-            found[f"{name}_{self.score}"] = jnp.mean(right) if self.classification else 1 - loss / jnp.var(part)
+            if self.classification:
+                found[f"{name}_accuracy"] = jnp.mean(jnp.argmax(outputs[begin:end], axis=1) == part)
+            else:
+                found[f"{name}_r2"] = 1 - loss / jnp.var(part)
         return found
 
     def _measure(self, variables) -> dict[str, float]:

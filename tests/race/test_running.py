@@ -175,7 +175,7 @@ def test_inputs_are_standardised_by_the_training_part_and_constants_become_zero(
 def test_hard_columns_are_standardised_in_double_precision_and_noise_is_constant():
     i, noise = np.arange(100.0), np.random.default_rng(0).permutation(100)
     easy = prepare(Table("t", i[:, None], i), None, seed=0)
-    columns = [1e9 + 1e-3 * i, 1e30 * i, 1e-30 * i, 1e30 + 1e20 * i, 0.3 + 1e-16 * noise]
+    columns = [1e9 + 1e-3 * i, 1e30 * i, 1e-30 * i, 1e30 + 1e20 * i, 0.3 + 1e-17 * noise]
     hard = prepare(Table("t", np.stack(columns, 1), 1e9 + 1e-3 * i), None, seed=0)
     for part in ("train", "test"):
         expected, x, y = getattr(easy, f"x_{part}"), getattr(hard, f"x_{part}"), getattr(hard, f"y_{part}")
