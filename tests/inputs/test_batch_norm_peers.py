@@ -47,8 +47,9 @@ def _flax(xs, w, scale, bias, mask=None, **arguments):
         y, new = layer.apply(variables, x, use_running_average=False, mutable=["batch_stats"], mask=full)
         return jnp.sum(y * w), (y, new["batch_stats"])
 
+    step = jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))
     for x in xs:
-        (_, (y, stats)), grads = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(x, scale, bias, stats)
+        (_, (y, stats)), grads = step(x, scale, bias, stats)
         out.append((y, stats["mean"], stats["var"], *grads))
     variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": stats}
     return out, layer.apply(variables, xs[0], use_running_average=True)
@@ -67,9 +68,9 @@ def _keras(xs, w, scale, bias, mask=None, **arguments):
         y, others = layer.stateless_call([scale, bias], others, x, training=True, mask=mask)
         return jnp.sum(y * w), (y, others)
 
-    out = []
+    out, step = [], jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))
     for x in xs:
-        (_, (y, others)), grads = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(x, scale, bias, others)
+        (_, (y, others)), grads = step(x, scale, bias, others)
         out.append((y, others[names.index("moving_mean")], others[names.index("moving_variance")], *grads))
     return out, layer.stateless_call([scale, bias], others, xs[0], training=False)[0]
 
@@ -115,8 +116,9 @@ def _ours(tx, xs, w, scale, bias, mask=None):
         y, state = tx.update(x, state, {name: {"scale": scale, "bias": bias}}, mask=mask)
         return jnp.sum(y * w), (y, state)
 
+    step = jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))
     for x in xs:
-        (_, (y, state)), grads = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(x, scale, bias, state)
+        (_, (y, state)), grads = step(x, scale, bias, state)
         out.append((y, state.stages[name]["mean"], state.stages[name]["var"], *grads))
     return out, tx.update(xs[0], state, {name: {"scale": scale, "bias": bias}}, train=False)[0]
 

@@ -3,6 +3,7 @@
 import inspect
 import os
 import pickle
+from functools import partial
 from types import SimpleNamespace
 
 import chex
@@ -42,25 +43,28 @@ def metrics(seed, count=240):
     return values.astype(np.float32)
 
 
+seeds = st.lists(st.integers(0, 10_000), min_size=4, max_size=4)
+
+
 def followed(schedule, values):
-    """The value after each metric."""
+    """The value after each metric of a series, or of several."""
 
     @jax.jit
+    @partial(jnp.vectorize, signature="(n)->(n)")
     def run(values):
         def one(carry, metric):
             state, step = carry
             state = schedule.observe(state, metric, step)
             return (state, step + 1), schedule.now(state, step)
 
-        return jax.lax.scan(one, (schedule.init(), jnp.asarray(0)), values)
+        return jax.lax.scan(one, (schedule.init(), jnp.asarray(0)), values)[1]
 
-    (_, _), found = run(jnp.asarray(values))
-    return np.asarray(found, np.float64)
+    return np.asarray(run(values), np.float64)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(
-    st.integers(0, 10_000),
+    seeds,
     st.fixed_dictionaries(
         shared
         | {
@@ -71,53 +75,56 @@ def followed(schedule, values):
         }
     ),
 )
-def test_pytorch(seed, options):
+def test_pytorch(seeds, options):
     torch = pytest.importorskip("torch")
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **options)
-    expected, values = [], metrics(seed)
-    for value in values:
-        scheduler.step(float(value))
-        expected.append(optimizer.param_groups[0]["lr"])
-    found = followed(like_torch.ReduceLROnPlateau(0.1, **options), values)
+    series = np.array([metrics(seed) for seed in seeds])
+    expected = np.zeros(series.shape)
+    for values, rates in zip(series, expected, strict=True):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **options)
+        for epoch, value in enumerate(values):
+            scheduler.step(float(value))
+            rates[epoch] = optimizer.param_groups[0]["lr"]
+    found = followed(like_torch.ReduceLROnPlateau(0.1, **options), series)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-37)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(
-    st.integers(0, 10_000),
+    seeds,
     st.fixed_dictionaries(
         shared | {"min_delta": st.sampled_from([0.0, 1e-4, 0.02]), "min_lr": st.sampled_from([0.0, 1e-3])}
     ),
 )
-def test_keras(seed, options):
+def test_keras(seeds, options):
     keras = pytest.importorskip("keras")
-    values = metrics(seed)
-    values[~np.isfinite(values)] = 7.0  # Keras's first best is the first metric, even NaN, and not infinity
+    series = np.array([metrics(seed) for seed in seeds])
+    series[~np.isfinite(series)] = 7.0  # Keras's first best is the first metric, even NaN, and not infinity
+    expected = np.zeros(series.shape)
     with relaxed():
-        callback = keras.callbacks.ReduceLROnPlateau("loss", **options)
-        callback.set_model(SimpleNamespace(optimizer=keras.optimizers.SGD(0.1)))
-        callback.on_train_begin()
-        expected = []
-        for epoch, value in enumerate(values):
-            callback.on_epoch_end(epoch, {"loss": value.astype(np.float64)})
-            expected.append(float(np.asarray(callback.model.optimizer.learning_rate)))
+        for values, rates in zip(series, expected, strict=True):
+            callback = keras.callbacks.ReduceLROnPlateau("loss", **options)
+            callback.set_model(SimpleNamespace(optimizer=keras.optimizers.SGD(0.1)))
+            callback.on_train_begin()
+            for epoch, value in enumerate(values):
+                callback.on_epoch_end(epoch, {"loss": value.astype(np.float64)})
+                rates[epoch] = np.asarray(callback.model.optimizer.learning_rate)
     options["atol"], options["min_value"] = options.pop("min_delta"), options.pop("min_lr")
-    found = followed(S.reduce_on_plateau(0.1, rtol=0.0, counting="keras", **options), values)
+    found = followed(S.reduce_on_plateau(0.1, rtol=0.0, counting="keras", **options), series)
     np.testing.assert_allclose(found, expected, rtol=3e-6, atol=1e-37)  # Keras rounds to float32 at every reduction
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(
-    st.integers(0, 10_000),
+    seeds,
     st.integers(1, 5),
     st.fixed_dictionaries(
         {name: shared[name] for name in ("factor", "patience", "cooldown")}
         | {"rtol": st.sampled_from([1e-4, 0.02]), "atol": st.sampled_from([0.0, 0.05])}
     ),
 )
-def test_optax(seed, size, options):
-    values = metrics(seed)
+def test_optax(seeds, size, options):
+    series = np.array([metrics(seed) for seed in seeds])
     with relaxed():
         theirs = optax.contrib.reduce_on_plateau(
             **options | {"patience": options["patience"] + 1}, accumulation_size=size
@@ -127,8 +134,8 @@ def test_optax(seed, size, options):
             _, state = theirs.update(jnp.ones(1), state, value=value)
             return state, state.scale
 
-        _, expected = jax.jit(lambda v: jax.lax.scan(one, theirs.init(jnp.ones(1)), v))(jnp.asarray(values))
-    found = followed(S.reduce_on_plateau(1.0, accumulation_size=size, relative_to="value", **options), values)
+        _, expected = jax.jit(jax.vmap(lambda v: jax.lax.scan(one, theirs.init(jnp.ones(1)), v)))(series)
+    found = followed(S.reduce_on_plateau(1.0, accumulation_size=size, relative_to="value", **options), series)
     np.testing.assert_allclose(found, np.asarray(expected), rtol=3e-5, atol=1e-37)  # optax rounds the factor to float32
 
 
