@@ -174,7 +174,7 @@ def test_two_sum_is_exact_under_jit():
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(st.sampled_from([0, 1, 2, 5, 9]), min_size=2, max_size=8), st.randoms(use_true_random=False))
+@given(st.lists(st.sampled_from([0, 1, 2, 9]), min_size=2, max_size=8), st.randoms(use_true_random=False))
 def test_neither_batches_nor_order_matter(sizes, random):
     sizes = [2, *sizes]
     x, probe = examples(sum(sizes)), examples(10, seed=1)
@@ -274,12 +274,12 @@ def test_jit_eager_scan_and_vmap_agree(make):
     eager = tx.init(x[0])
     for batch in x:
         y, eager = tx.update(batch, eager)
-    scanned, ys = jax.lax.scan(lambda s, b: tx.update(b, s)[::-1], tx.init(x[0]), x)
+    scanned, ys = jax.jit(lambda s, x: jax.lax.scan(lambda s, b: tx.update(b, s)[::-1], s, x))(tx.init(x[0]), x)
     chex.assert_trees_all_close(scanned, eager, rtol=1e-6)
     chex.assert_trees_all_close(ys[-1], y, rtol=1e-5, atol=1e-6)
     chex.assert_trees_all_close(gx.inputs.fit(tx, x), eager, rtol=1e-6)
 
-    several = jax.vmap(lambda b: tx.update(b, tx.init(b)))(x)
+    several = jax.device_get(jax.jit(jax.vmap(lambda b: tx.update(b, tx.init(b))))(x))
     for i, batch in enumerate(x):
         alone = tx.update(batch, tx.init(batch))
         chex.assert_trees_all_close(jax.tree.map(lambda a, i=i: a[i], several), alone, rtol=1e-5, atol=1e-6)
@@ -295,7 +295,8 @@ def test_merges_over_an_axis(make, lost):
     alone, spread = make(), make(axis_name="devices")
     state = alone.init(x)
     expected = alone.update(x, state)
-    ys, states = jax.vmap(lambda b: spread.update(b, state), axis_name="devices")(batches)
+    several = jax.jit(jax.vmap(spread.update, in_axes=(0, None), axis_name="devices"))(batches, state)
+    ys, states = jax.device_get(several)
     np.testing.assert_allclose(ys.reshape(48, 3), expected[0], rtol=1e-5, atol=1e-6)
     for i in range(8):
         chex.assert_trees_all_close(jax.tree.map(lambda a, i=i: a[i], states), expected[1], rtol=1e-5, atol=1e-6)
@@ -363,18 +364,19 @@ def test_is_data(make):
 def test_trees_with_none_and_features_of_any_shape(make):
     x = examples(24, 2)
     tree = {"a": jnp.asarray(x), "b": [None, jnp.asarray(x[:, 0])], "c": jnp.asarray(x.reshape(6, 4, 2))}
-    y, state = make().update(tree, make().init(tree))
+    update = jax.jit(lambda x: make().update(x, make().init(x)))
+    y, state = update(tree)
     assert y["b"][0] is None
     for found, leaf in ((y["a"], tree["a"]), (y["b"][1], tree["b"][1]), (y["c"], tree["c"])):
-        np.testing.assert_allclose(found, make().update(leaf, make().init(leaf))[0], rtol=1e-6)
+        np.testing.assert_allclose(found, update(leaf)[0], rtol=1e-6)
     back = gx.inputs.inverse(make(), y, state)
     chex.assert_trees_all_close(back, tree, rtol=1e-5)
 
 
 def test_stages_of_a_chain_learn_one_after_the_other():
-    x = load("wine")
+    x = load("wine")[:176]
     tx = gx.chain(gx.inputs.robust(), gx.clip(3.0), gx.inputs.standardize(), gx.inputs.standardize())
-    batches = np.array_split(x, 4)
+    batches = np.split(x, 4)  # of one shape, for one compilation
     state = gx.inputs.fit(tx, batches)
     y = sklearn.preprocessing.RobustScaler().fit_transform(x.astype(np.float64)).clip(-3, 3)
     y = (y - y.mean(0)) / y.std(0)
@@ -382,7 +384,7 @@ def test_stages_of_a_chain_learn_one_after_the_other():
     assert int(state.step) == 4
     again = gx.inputs.fit(tx, batches, state)
     assert int(again.step) == 8
-    np.testing.assert_array_equal(again.stages["standardize"]["count"], 356)
+    np.testing.assert_array_equal(again.stages["standardize"]["count"], 352)
     with pytest.raises(TypeError, match="3 stages learn one after the other"):
         gx.inputs.fit(tx, iter(batches))
     with pytest.raises(TypeError, match="clip has no inverse"):
