@@ -46,10 +46,6 @@ def scan(batches, state, length):
     return batches.scan(lambda c, batch: (c, batch), None, state, length)[1:]
 
 
-def stacked(trees):
-    return jax.tree.map(lambda *x: np.stack(x), *trees)
-
-
 def run(batches, state, length):
     """[(mini-batch, state after it)], by `next`, checked against the whole of the data."""
     out = []
@@ -93,7 +89,7 @@ def test_every_example_once_an_epoch_however_drawn(n, batch_size, flags, key):
     assert [int(s.epoch) for _, s in out] == [0] * (steps - 1) + [1] * steps + [2]
 
     scanned, last = scan(batches, first, 2 * steps)
-    chex.assert_trees_all_equal(scanned, stacked([batch for batch, _ in out]))
+    chex.assert_trees_all_equal(scanned, jax.tree.map(lambda *x: np.stack(x), *[batch for batch, _ in out]))
     chex.assert_trees_all_equal(last, out[-1][1])
     host = minibatches(jax.tree.map(np.asarray, batches.data), batch_size, key, **flags)
     for iterated in (batches.iterate(first, 2 * steps), host.iterate(first, 2 * steps, prefetch=0)):
