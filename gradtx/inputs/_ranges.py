@@ -60,8 +60,9 @@ class MaxAbs(Scaler):
 
     A sparse batch, a `jax.experimental.sparse.BCOO` without batch and dense axes, comes out sparse, with the indices
     that it has, and the state is that of `x.todense()`. Entries of one place count as their sum, for which they are
-    sorted unless `x.unique_indices` says that there are no such. Another number of entries is another shape: pad them
-    with the `nse` of `BCOO.fromdense`, or with `x.sum_duplicates(nse=...)`, so that nothing is compiled again.
+    sorted unless they are in order, by rows or by columns, or `x.unique_indices` says that there are no such. Another
+    number of entries is another shape: pad them with the `nse` of `BCOO.fromdense`, or by `x.sum_duplicates(nse=...)`,
+    so that nothing is compiled again.
 
     Args:
         missing: What NaN among the inputs is; see `standardize`.

@@ -134,6 +134,23 @@ def test_dtypes_stay_and_it_compiles_once(dtype):
     assert state.stages["max_abs"]["max_abs"].dtype == jnp.float32
 
 
+@pytest.mark.parametrize(
+    ("places", "largest"),
+    [
+        ([(0, 0), (0, 0), (1, 0)], [2, 0]),
+        ([(1, 0), (0, 2), (1, 0)], [2, 0]),  # one outside is no step in order
+        ([(0, 1), (0, 0), (0, 1)], [1, 2]),
+        ([(0, 0), (2, 2), (2, 2)], [1, 0]),
+        ([(0, 0), (0, 1), (1, 0)], [1, 1]),
+        ([(0, 0), (1, 0), (0, 1)], [1, 1]),  # in order by columns
+    ],
+)
+def test_entries_of_one_place_add_up(places, largest):
+    x = BCOO((jnp.ones(3), jnp.asarray(places)), shape=(2, 2))
+    np.testing.assert_array_equal(jnp.abs(x.todense()).max(0), largest)
+    np.testing.assert_array_equal(update(x, TX.init(x))[1].stages["max_abs"]["max_abs"], largest)
+
+
 def test_sums_are_rounded_once():
     """In bfloat16, 256 + 1 is 256; the state has float32's sum."""
     x = BCOO((jnp.asarray([256, 1], jnp.bfloat16), jnp.zeros((2, 2), jnp.int32)), shape=(1, 1))
