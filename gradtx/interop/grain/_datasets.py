@@ -15,7 +15,7 @@ def apply(dataset: Any, tx: Any, state: State, *, select: Any = None, batched: b
     A `MapDataset` keeps its random access, and both kinds can be prefetched by processes: give `mp_prefetch` a
     `worker_init_fn` that calls `jax.config.update("jax_platforms", "cpu")`, or each worker takes memory of the
     accelerators, if there are some. Elements come as numpy arrays, and go so; it is computed on the CPU, compiled once
-    for each shape. In compiled code, `missing="refuse"` makes NaN.
+    for each shape, so that what `missing="refuse"` refuses comes out as NaN.
 
     Args:
         dataset: A `grain.MapDataset` or `grain.IterDataset`.
