@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gradtx as gx
+import gradtx.interop.grain
 import gradtx.interop.keras
 import gradtx.interop.sklearn
 import gradtx.interop.torch
@@ -27,6 +28,7 @@ NAMESPACES = {
     "gx.interop.torch": gradtx.interop.torch,
     "gx.interop.keras": gradtx.interop.keras,
     "gx.interop.sklearn": gradtx.interop.sklearn,
+    "gx.interop.grain": gradtx.interop.grain,
 }
 PUBLIC = [
     pytest.param(getattr(module, name), id=f"{prefix}.{name}")

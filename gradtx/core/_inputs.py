@@ -11,7 +11,8 @@ import numpy as np
 from gradtx.core._check import check_structure
 from gradtx.core._leaf import with_values
 from gradtx.core._rule import TreeStage
-from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, widen
+from gradtx.core._sparse import is_sparse
+from gradtx.core._trees import Flat, dtype_of, flatten, flatten_inputs, is_complex, is_trainable, widen
 
 
 class InputAt(NamedTuple):
@@ -59,15 +60,15 @@ class InputRule(TreeStage):
         return frozenset({"train", "weights", "mask"})
 
     def init(self, params: Any) -> Any:
-        return _by_name(flatten(params), self.begin)
+        return _by_name(flatten_inputs(params), self.begin)
 
     def init_params(self, x: Any) -> dict[str, Any]:
         """Parameter → a tree like x."""
-        return _by_name(flatten(x), self.parameters)
+        return _by_name(checked_inputs({self.label: self}, x), self.parameters)
 
     def update(self, updates: Any, state: Any, params: Any, step: jax.Array, extra: Mapping[str, Any]) -> Any:
         at = InputAt(extra.get("train", True), {}, extra.get("weights"), extra.get("mask"), step)
-        flat = flatten(updates)
+        flat = flatten_inputs(updates)
         new = {name: list(flatten(tree).leaves) for name, tree in state.items()}
         out = list(flat.leaves)
         for i, rule, arguments in self._arrays(flat, state, params, at):
@@ -78,7 +79,7 @@ class InputRule(TreeStage):
 
     def inverse(self, y: Any, state: Any, params: Any) -> Any:
         """The tree x of which inference makes y."""
-        flat = flatten(y)
+        flat = checked_inputs({self.label: self}, y)
         out = list(flat.leaves)
         for i, rule, arguments in self._arrays(flat, state, params, InputAt()):
             out[i] = rule.invert(*arguments)
@@ -140,14 +141,35 @@ def check_inputs(
     return params
 
 
-def check_real(stage: str, flat: Flat) -> None:
-    """Inputs are real floating arrays, or None."""
-    bad = next((i for i, x in enumerate(flat.leaves) if x is not None and not _is_real(x)), None)
-    if bad is not None:
-        kind = dtype_of(flat.leaves[bad]) or type(flat.leaves[bad]).__name__
+def checked_inputs(stages: Mapping[str, Any], tree: Any) -> Flat:
+    """Inputs are real floating arrays, sparse only where all stages keep them so, or None."""
+    flat = flatten_inputs(tree)
+    for i, x in enumerate(flat.leaves):
+        foreign = type(x).__module__.startswith("scipy.sparse")
+        if x is not None and (foreign or not _is_real(x)):
+            stage = next(name for name, stage in stages.items() if isinstance(stage, InputRule))
+            kind = type(x).__name__ if foreign or dtype_of(x) is None else dtype_of(x)
+            conversion = "BCOO.from_scipy_sparse(x)" if foreign else "x.astype(jnp.float32)"
+            raise TypeError(
+                f"{stage}: {_place(flat, i)} must be real floating arrays, but are {kind}; convert them, as with "
+                f"{conversion}"
+            )
+        if is_sparse(x):
+            _check_sparse(stages, _place(flat, i), x)
+    return flat
+
+
+def _check_sparse(stages: Mapping[str, Any], place: str, x: Any) -> None:
+    for name, stage in stages.items():
+        if reason := stage.dense_because():
+            raise TypeError(
+                f"{name}: {place} are sparse, and {reason}; use gx.inputs.max_abs alone, which keeps zeros, or give "
+                "x.todense()"
+            )
+    if type(x).__name__ != "BCOO" or x.n_batch or x.n_dense:
         raise TypeError(
-            f"{stage}: {_place(flat, bad)} must be real floating arrays, but are {kind}; convert them, as with "
-            "x.astype(jnp.float32)"
+            f"{next(iter(stages))}: {place} are sparse and must be a BCOO with n_batch = n_dense = 0, but are {x!r}; "
+            "convert them, as with BCOO.from_bcsr(x) or x.update_layout(n_batch=0, n_dense=0)"
         )
 
 

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core._check import accepted, check_call, check_leaves, check_params, check_structure, from_state
-from gradtx.core._inputs import InputRule, check_inputs, check_real
+from gradtx.core._inputs import InputRule, check_inputs, checked_inputs
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
 from gradtx.core._resolve import Resolved, resolve
 from gradtx.core._rounding import ROUNDINGS
 from gradtx.core._rule import Rule, Scope, TreeStage
 from gradtx.core._slots import init_slot, stateful, varying
 from gradtx.core._state import State
-from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide
+from gradtx.core._trees import Flat, cast, dtype_of, flatten, flatten_inputs, is_complex, is_trainable, wide
 
 
 class Lift:
@@ -30,18 +30,20 @@ class Lift:
         self.stages = stages
         self.segments = _segments(stages)
         self.kept = stateful(stages)
-        self.on_inputs = next((name for name, stage in stages.items() if isinstance(stage, InputRule)), None)
+        self.on_inputs = any(isinstance(stage, InputRule) for stage in stages.values())
         if self.on_inputs and (bad := [name for name, stage in stages.items() if "param" in stage.needs]):
             raise TypeError(f"{bad[0]} needs parameters like its gradients, so it cannot be in a chain for inputs")
 
     def init(self, params: Any) -> State:
         """The state before the first step; slots get the parameters' sharding."""
-        flat = flatten(params)
+        flat = self.flatten(params)
         check_params(flat)
-        if self.on_inputs:
-            check_real(self.on_inputs, flat)
         self.check_groups(flat)
         return self.state(flat)
+
+    def flatten(self, tree: Any) -> Flat:
+        """The parameters or gradients, or, of a chain for inputs, these."""
+        return checked_inputs(self.stages, tree) if self.on_inputs else flatten(tree)
 
     def check_groups(self, flat: Flat, prefix: str = "") -> None:
         """Rules find their groups among the parameters, those of parts too."""
@@ -80,11 +82,10 @@ class Lift:
         check_call(self.stages, self.kept, state, params, extra)
         own, train = {}, True
         if self.on_inputs:
-            check_real(self.on_inputs, flatten(grads))
             own, params = check_inputs(self.stages, self.accepts(), params, extra), None
             train = extra.get("train", True)
         before, state = state, self._observed(state, extra.get("value"))
-        step = _Step(self.stages, grads, state, params, extra)
+        step = _Step(self.stages, self.flatten(grads), state, params, extra)
         rules = {name: resolve(name, s, state, step.params) for name, s in self.stages.items() if isinstance(s, Rule)}
         for r in rules.values():
             step.check_slots(r)
@@ -115,8 +116,8 @@ class Lift:
 class _Step:
     """The gradients on their way through the chain: `values`, a leaf each. None and float0 leaves pass untouched."""
 
-    def __init__(self, stages: Mapping[str, Any], grads: Any, state: State, params: Any, extra: Mapping[str, Any]):
-        self.flat = flatten(grads)
+    def __init__(self, stages: Mapping[str, Any], flat: Flat, state: State, params: Any, extra: Mapping[str, Any]):
+        self.flat = flat
         self.params = None if params is None else flatten(params)
         self.grad = None if extra.get("grad") is None else flatten(extra["grad"])
         for tree, what in ((self.params, "parameters"), (self.grad, "argument grad")):
@@ -166,6 +167,10 @@ class _Step:
 
     def apply(self, rules: Sequence[Resolved], finish: Finish | None, key: jax.Array | None) -> dict[str, Any]:
         """Runs the rules on every leaf. Gives the new slots of the stages that have some."""
+        if not rules and finish == "update":
+            for i in self.active:
+                self.values[i] = cast(self.values[i], dtype_of(self.flat.leaves[i]))
+            return {}
         needs = frozenset[str]().union(*(r.rule.needs for r in rules))
         with_param = "param" in needs or finish in ROUNDINGS
         with_index = "key" in needs or finish == "stochastic"
@@ -211,12 +216,12 @@ class _Step:
         """Runs a stage on the whole tree, in the dtype of the arithmetic. Gives its new state."""
         tree: list[Any] = [None] * len(self.values)
         for i in self.active:
-            tree[i] = jnp.asarray(self.values[i], self.dtype(i))
+            tree[i] = cast(self.values[i], self.dtype(i))
         params = own if self.params is None else self.params.unflatten(self.params.leaves)
         before = from_state(self.state, "stages", name)
         now = stage.replace(varying(name, stage, self.state))
         updates, after = now.update(self.flat.unflatten(tree), before, params, self.state.step, self.extra)
-        updated = flatten(updates)
+        updated = (flatten_inputs if isinstance(stage, InputRule) else flatten)(updates)
         check_structure(name, updated, self.flat, "gradients", "updates")
         for i in self.active:
             self.values[i] = updated.leaves[i]

@@ -108,6 +108,10 @@ class Technique(Record):
         """Extra arguments that the stage may take although it does not need them."""
         return frozenset()
 
+    def dense_because(self) -> str | None:
+        """Why the stage takes no sparse inputs (`jax.experimental.sparse.BCOO`); None if it does, and keeps them so."""
+        return "this stage takes dense arrays alone"
+
     def parts(self) -> Mapping[str, Any]:
         """The transformations that the stage holds, each under the key of its state in the stage's."""
         return {}

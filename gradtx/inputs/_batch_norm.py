@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import Fraction, InputAt, InputRule, Interval, as_transformation, full_like
+from gradtx.core._sparse import SHIFTS
 
 Axis: TypeAlias = Annotated[Any, Interval(hyper=False, whole=True)]
 """The number of an axis, negative from the last one on."""
@@ -111,6 +112,9 @@ class BatchNorm(InputRule):
 
     def accepts(self) -> frozenset[str]:
         return frozenset({"train", "mask"})
+
+    def dense_because(self) -> str | None:
+        return SHIFTS
 
     def begin(self, x: jax.Array) -> dict[str, jax.Array]:
         return {"mean": self._fill(x, 0.0), "var": self._fill(x, 1.0), "count": jnp.zeros((), jnp.int32)}

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gradtx.core import InputRule, Stage, State, Transformation, chain
 from gradtx.core._check import from_state
 from gradtx.core._slots import widened
-from gradtx.core._trees import dtype_of, flatten
+from gradtx.core._trees import cast, dtype_of, flatten_inputs
 
 
 def fit(tx: Any, batches: Iterable[Any], state: State | None = None) -> State:
@@ -60,7 +60,7 @@ def _learn(tx: Transformation, i: int, x: Any, state: Any) -> State:
     """The state after stage i has learnt from x as the stages before it, frozen, give it."""
     stages = tuple(Stage(technique, name) for name, technique in tx.stages.items())
     if i:
-        x = widened(flatten(x))  # between stages nothing is rounded
+        x = widened(flatten_inputs(x))  # between stages nothing is rounded
         x, _ = Transformation(stages[:i]).update(x, state, train=False)
     after: Any = Transformation(stages[i : i + 1]).update(x, state)[1]
     return State(after.step, state.hyperparams, state.stages | after.stages)
@@ -96,10 +96,10 @@ def inverse(tx: Any, y: Any, state: State, params: Any = None) -> Any:
     >>> gx.inputs.inverse(tx, jnp.array([[0.25]]), gx.inputs.fit(tx, [x]))
     Array([[3.]], dtype=float32)
     """
-    flat, params = flatten(y), params or {}
+    flat, params = flatten_inputs(y), params or {}
     for name, stage in reversed(list(chain(tx).stages.items())):
         if not isinstance(stage, InputRule):
             raise TypeError(f"inverse: {name} has no inverse")
         y = stage.inverse(y, from_state(state, "stages", name), params.get(name))
-    leaves = zip(flatten(y).leaves, flat.leaves, strict=True)
-    return flat.unflatten([None if x is None else jnp.asarray(x, dtype_of(like)) for x, like in leaves])
+    leaves = zip(flatten_inputs(y).leaves, flat.leaves, strict=True)
+    return flat.unflatten([None if x is None else cast(x, dtype_of(like)) for x, like in leaves])

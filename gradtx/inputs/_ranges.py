@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import InputAt, Interval, as_transformation
+from gradtx.core._sparse import Entries
 from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
 
 
@@ -57,16 +58,25 @@ class MaxAbs(Scaler):
     Features that are 0 everywhere stay 0. Axis 0 is the examples'; those of weight 0 do not count, other weights
     change nothing.
 
+    A sparse batch, a `jax.experimental.sparse.BCOO` without batch and dense axes, comes out sparse, with the indices
+    that it has, and the state is that of `x.todense()`. Entries of one place count as their sum, for which they are
+    sorted unless they are in order, by rows or by columns, or `x.unique_indices` says that there are no such. Another
+    number of entries is another shape: pad them with the `nse` of `BCOO.fromdense`, or by `x.sum_duplicates(nse=...)`,
+    so that nothing is compiled again.
+
     Args:
         missing: What NaN among the inputs is; see `standardize`.
         axis_name: The axis over which the examples are spread; see `standardize`.
 
-    The same as scikit-learn's `MaxAbsScaler`.
+    The same as scikit-learn's `MaxAbsScaler`, which keeps sparse matrices sparse as well.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx, x = gx.inputs.max_abs(), jnp.array([[0.0], [1.0], [-4.0]])
     >>> tx.update(x, tx.init(x))[0].ravel()
     Array([ 0.  ,  0.25, -1.  ], dtype=float32)
+    >>> from jax.experimental.sparse import BCOO
+    >>> tx.update(BCOO.fromdense(x), tx.init(x))[0].data
+    Array([ 0.25, -1.  ], dtype=float32)
     """
 
     def start(self, shape: tuple[int, ...], dtype: Any) -> dict[str, jax.Array]:
@@ -76,6 +86,13 @@ class MaxAbs(Scaler):
         size = jnp.abs(x) if valid is None else jnp.where(valid, jnp.abs(x), 0.0)
         largest = jnp.maximum(slot["max_abs"], jnp.maximum(-self.least(-size)[0], 0.0))
         return {"count": self.counted(x, valid, slot), "max_abs": largest}
+
+    def learn_sparse(self, x: Entries, valid: jax.Array, slot: Any) -> dict[str, jax.Array]:
+        size = x.max(jnp.where(valid, jnp.abs(x.values), 0.0))
+        return {"max_abs": jnp.maximum(slot["max_abs"], -self.least(-size[None])[0])}
+
+    def dense_because(self) -> str | None:
+        return None
 
     def affine(self, slot: Any) -> Affine:
         zero = jnp.zeros_like(slot["max_abs"])

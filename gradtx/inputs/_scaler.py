@@ -1,5 +1,6 @@
 """What the scalers share: which elements count, whether the state is fitted, y = (x - center) / scale + offset."""
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core import InputAt, InputRule, Interval
+from gradtx.core._sparse import SHIFTS, Entries, entries, is_sparse, map_stored, unique_entries
 
 
 class Affine(NamedTuple):
@@ -57,6 +59,13 @@ class Scaler(InputRule):
         """What the slots make of x."""
         raise NotImplementedError
 
+    def learn_sparse(self, x: Entries, valid: jax.Array, slot: Any) -> dict[str, jax.Array]:
+        """The new slots but `count`, of a scaler that takes sparse batches. `valid` says which entries count."""
+        raise NotImplementedError
+
+    def dense_because(self) -> str | None:
+        return SHIFTS if getattr(self, "centering", True) else "its statistics are taken of dense arrays alone"
+
     def begin(self, x: jax.Array) -> dict[str, jax.Array]:
         if x.ndim == 0:
             raise ValueError(f"{self.label}: axis 0 of the inputs is the examples', but they are a scalar")
@@ -64,18 +73,21 @@ class Scaler(InputRule):
         return slots if self.missing == "ignore" else slots | {"missing": jnp.zeros(x.shape[1:], jnp.int32)}
 
     def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, dict[str, jax.Array]]:
-        if self.missing == "refuse" and not isinstance(x, Tracer):
+        if self.missing == "refuse" and not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
             with jax.ensure_compile_time_eval():  # a function under jit may have closed over them
-                number = int(jnp.isnan(x).sum())
+                number = int(jnp.isnan(_elements(x)[0]).sum())
             if number:
                 raise ValueError(f"{self.label}: {number} of the inputs are NaN, which missing='refuse' refuses")
         new = self._learn(x, slot, at.mask, at.weights) if at.train else {}
         a = self._fitted({**slot, **new}, at.train)
-        return ((x - a.center[None]) - a.center_low[None]) / a.scale[None] + a.offset, new
+        stored, of = _elements(x)
+        y = ((stored - of(a.center)) - of(a.center_low)) / of(a.scale) + a.offset
+        return map_stored(lambda _: y, x), new
 
     def invert(self, y: jax.Array, slot: Any, at: InputAt) -> jax.Array:
-        a = self._fitted(slot, False)
-        return ((y - a.offset) * a.scale[None] + a.center_low[None]) + a.center[None]
+        a, (stored, of) = self._fitted(slot, False), _elements(y)
+        x = ((stored - a.offset) * of(a.scale) + of(a.center_low)) + of(a.center)
+        return map_stored(lambda _: x, y)
 
     def total(self, x: jax.Array, dtype: Any = None) -> jax.Array:
         """The sum over all examples, those on other devices too; axis 0 stays."""
@@ -100,13 +112,14 @@ class Scaler(InputRule):
         if weights is not None:
             weights = jnp.asarray(weights, x.dtype)
             offered = weights > 0 if offered is None else offered & (weights > 0)
+        if is_sparse(x):
+            return self._learn_sparse(unique_entries(x), offered, slot)
+        offered, weights = (None if a is None else jnp.broadcast_to(a, x.shape) for a in (offered, weights))
 
         def learn_some() -> dict[str, jax.Array]:
             lost = jnp.isnan(x) if offered is None else offered & jnp.isnan(x)
             new = self.learn(x, ~lost if offered is None else offered & ~lost, weights, slot)
-            if self.missing == "ignore":
-                return new
-            return new | {"missing": jnp.maximum(slot["missing"], slot["missing"] + self.total(lost, jnp.int32)[0])}
+            return new | self._missed(slot, self.total(lost, jnp.int32)[0])
 
         if offered is not None:
             return learn_some()
@@ -115,15 +128,28 @@ class Scaler(InputRule):
         unknown = jnp.isnan(self.total(x)).any()
         return jax.lax.cond(unknown, learn_some, lambda: {**slot, **self.learn(x, None, None, slot)})
 
+    def _learn_sparse(self, x: Entries, offered: Any, slot: Any) -> dict[str, jax.Array]:
+        offered = jnp.ones((x.shape[0],) + (1,) * (len(x.shape) - 1), bool) if offered is None else offered
+        inside = x.of_batch(offered)
+        lost = inside & jnp.isnan(x.values)
+        number = self.total(x.sum(jnp.asarray(lost, jnp.int32))[None])[0]
+        count = slot["count"] + self.total(offered, jnp.int32)[0] - number
+        new = self.learn_sparse(x, inside & ~lost, slot)
+        return new | {"count": jnp.maximum(slot["count"], count)} | self._missed(slot, number)
+
+    def _missed(self, slot: Any, number: jax.Array) -> dict[str, jax.Array]:
+        """The slot that counts missing values, where there is one, after so many."""
+        return {"missing": jnp.maximum(slot["missing"], slot["missing"] + number)} if "missing" in slot else {}
+
     def _of_examples(self, name: str, value: Any, x: jax.Array) -> Any:
-        """Something given for each example, or for each element, as an array like x."""
+        """Something given for each example, or for each element, as an array like x, or with axes of 1."""
         if value is None:
             return None
         value, shape = jnp.asarray(value), x.shape if name == "mask" else x.shape[:1]
         if value.shape not in (x.shape[:1], shape):
             expected = " or ".join(map(str, dict.fromkeys([x.shape[:1], shape])))
             raise ValueError(f"{self.label}: {name} has shape {value.shape}; expected {expected}")
-        return jnp.broadcast_to(jnp.expand_dims(value, range(value.ndim, x.ndim)), x.shape)
+        return jnp.expand_dims(value, range(value.ndim, x.ndim))
 
     def _fitted(self, slot: Any, train: bool) -> Affine:
         """The statistics; NaN where NaN was refused."""
@@ -136,6 +162,14 @@ class Scaler(InputRule):
             )
         a = self.affine(slot)
         return a._replace(scale=jnp.where(slot["missing"] > 0, jnp.nan, a.scale)) if self.missing == "refuse" else a
+
+
+def _elements(x: Any) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+    """The stored elements of x, and what spreads a statistic of the features over them."""
+    if not is_sparse(x):
+        return x, lambda statistic: statistic[None]
+    stored = entries(x)
+    return jnp.where(stored.inside, stored.values, 0.0), stored.of_features
 
 
 def nonzero(scale: jax.Array) -> jax.Array:

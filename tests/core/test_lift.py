@@ -312,7 +312,8 @@ def test_equinox():
 
 
 def test_import_costs_no_optional_package():
-    optional = ["flax", "haiku", "torch", "keras", "orbax", "matplotlib", "sklearn", "rich", "equinox"]
+    optional = ["flax", "haiku", "torch", "keras", "orbax", "matplotlib", "sklearn", "rich", "equinox", "grain"]
+    optional += ["jax.experimental.sparse"]  # for its time
     code = f"import sys, gradtx; print([m for m in {optional} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
