@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gradtx.core import Interval, Key, Record, Stateful
 from gradtx.core._kinds import typed_key
@@ -77,7 +77,7 @@ class Estimator(Record):
         moved = [i for i, leaf in enumerate(flat.leaves) if is_trainable(leaf)]
         if bad := [i for i in moved if is_complex(dtype_of(flat.leaves[i]))]:
             raise TypeError(f"{self.label}: the parameter at {flat.paths()[bad[0]]!r} is complex; give its parts")
-        stddev = self.stddev(step) if callable(self.stddev) else self.stddev
+        stddev: Any = self.stddev(step) if callable(self.stddev) else self.stddev
         drawn = _spread(self._drawn(flat, moved, step), sharding)
 
         def value_at(side: jax.Array, directions: list[jax.Array]) -> tuple[jax.Array, Any]:
@@ -89,6 +89,8 @@ class Estimator(Record):
 
         along = jax.vmap(jax.vmap(value_at, (None, 0)), (0, None))
         values, aux = along(jnp.array([1.0, -1.0]), drawn)
+        if sharding is not None:
+            (values,) = _spread([values], NamedSharding(sharding.mesh, PartitionSpec()))
         finite = jnp.isfinite(values).all(0)
         values = jnp.where(finite, values, 0.0)
         number = jnp.sum(finite, dtype=values.dtype)
@@ -115,10 +117,10 @@ class Estimator(Record):
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(f"{self.label}: with has_aux, value_fn must return a pair, got {type(result).__name__}")
         value, aux = result if has_aux else (result, None)
-        dtype = dtype_of(value)
-        if dtype is None or jnp.shape(value) or is_complex(dtype) or not jnp.issubdtype(dtype, jnp.number):
-            shape = f"{dtype} of shape {jnp.shape(value)}" if dtype is not None else type(value).__name__
-            raise TypeError(f"{self.label}: value_fn must return a real scalar, got {shape}")
+        dtype, shape = dtype_of(value), getattr(value, "shape", ())
+        if dtype is None or shape or is_complex(dtype) or not jnp.issubdtype(dtype, jnp.number):
+            found = type(value).__name__ if dtype is None else f"{dtype} of shape {shape}"
+            raise TypeError(f"{self.label}: value_fn must return a real scalar, got {found}")
         return widen(value), aux
 
 

@@ -20,8 +20,8 @@ class spsa(finite_differences):
         key: An integer seed, or a key made by `jax.random.key`.
         maximize: Whether to climb f.
 
-    Source: Spall 1992, IEEE Transactions on Automatic Control 37(3), equation 2.2; his gains are from "Implementation of
-    the simultaneous perturbation algorithm" 1998, IEEE Transactions on Aerospace and Electronic Systems 34(3).
+    Source: Spall 1992, IEEE Transactions on Automatic Control 37(3), equation 2.2; his gains are those of Spall 1998,
+    IEEE Transactions on Aerospace and Electronic Systems 34(3).
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> estimator = gx.derivative_free.spsa(1, gx.schedules.power_decay(0.1, 1, 0.101), key=0)
