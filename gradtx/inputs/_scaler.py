@@ -125,7 +125,7 @@ class Scaler(InputRule):
     def _fitted(self, slot: Any, train: bool) -> Affine:
         """The statistics; NaN where NaN was refused."""
         count = slot["count"]
-        if not train and not isinstance(count, Tracer) and np.size(count) and not np.any(count):
+        if not train and not isinstance(count, Tracer) and np.size(count) and not np.asarray(count).any():
             raise ValueError(
                 f"{self.label}: it has learnt from no examples yet; call update(x, state, train=True), or gx.inputs.fit"
             )
