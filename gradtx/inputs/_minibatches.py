@@ -110,8 +110,9 @@ class minibatches(Record):
 
     def init(self) -> MiniBatchState:
         """The beginning of the first epoch."""
-        zero = jnp.zeros((), jnp.int32)
-        return MiniBatchState(zero, zero, jax.random.key_data(self._typed_key))
+        # Each an array of its own, so that the state may be donated.
+        epoch, position = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+        return MiniBatchState(epoch, position, jnp.copy(jax.random.key_data(self._typed_key)))
 
     def next(self, state: MiniBatchState) -> tuple[Batch, MiniBatchState]:
         """The mini-batch at `state`, and the state after it; a pure function."""

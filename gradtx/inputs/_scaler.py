@@ -64,8 +64,11 @@ class Scaler(InputRule):
         return slots if self.missing == "ignore" else slots | {"missing": jnp.zeros(x.shape[1:], jnp.int32)}
 
     def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, dict[str, jax.Array]]:
-        if self.missing == "refuse" and not isinstance(x, Tracer) and (number := int(jnp.isnan(x).sum())):
-            raise ValueError(f"{self.label}: {number} of the inputs are NaN, which missing='refuse' refuses")
+        if self.missing == "refuse" and not isinstance(x, Tracer):
+            with jax.ensure_compile_time_eval():  # a function under jit may have closed over them
+                number = int(jnp.isnan(x).sum())
+            if number:
+                raise ValueError(f"{self.label}: {number} of the inputs are NaN, which missing='refuse' refuses")
         new = self._learn(x, slot, at.mask, at.weights) if at.train else {}
         a = self._fitted({**slot, **new}, at.train)
         return ((x - a.center[None]) - a.center_low[None]) / a.scale[None] + a.offset, new
@@ -125,7 +128,9 @@ class Scaler(InputRule):
     def _fitted(self, slot: Any, train: bool) -> Affine:
         """The statistics; NaN where NaN was refused."""
         count = slot["count"]
-        if not train and not isinstance(count, Tracer) and np.size(count) and not np.asarray(count).any():
+        with jax.ensure_compile_time_eval():
+            unfitted = not train and not isinstance(count, Tracer) and np.size(count) and not np.any(count)
+        if unfitted:
             raise ValueError(
                 f"{self.label}: it has learnt from no examples yet; call update(x, state, train=True), or gx.inputs.fit"
             )

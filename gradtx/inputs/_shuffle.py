@@ -31,10 +31,12 @@ def shuffled(position: jax.Array, size: int, keys: jax.Array) -> jax.Array:
             right = (right + _hash(left ^ even)) % b
         return left * b + right
 
-    def walk(x: jax.Array) -> jax.Array:
-        return jnp.where(x >= end, encrypt(x), x)
+    def walk(at: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        number = jnp.where(at[1], encrypt(at[0]), at[0])
+        return number, number >= end
 
-    number = lax.while_loop(lambda x: jnp.any(x >= end), walk, encrypt(position))
+    # The first encryption is a turn of the loop like the others, so that it is compiled once.
+    number, _ = lax.while_loop(lambda at: jnp.any(at[1]), walk, (position, jnp.ones_like(position, bool)))
     # The rounds are even permutations for many sizes. A coin that exchanges 0 and 1 makes all n! orders possible.
     return jnp.where(number < min(size, 2) // 2 * 2, number ^ (coin >> 31), number)
 

@@ -49,8 +49,10 @@ class Standardize(Scaler):
 
     def affine(self, slot: Any) -> Affine:
         m = _moments(slot)
-        nothing = m.weight[0] == 0
-        std = jnp.where(nothing, jnp.nan, m.scale * jnp.sqrt(m.m2[0] / jnp.where(nothing, 1.0, m.weight[0])))
+        nothing, varies = m.weight[0] == 0, m.m2[0] > 0
+        # A root of 0 would have an infinite derivative.
+        root = jnp.sqrt(jnp.where(varies, m.m2[0], 1.0) / jnp.where(nothing, 1.0, m.weight[0]))
+        std = jnp.where(nothing, jnp.nan, jnp.where(varies, m.scale * root, 0.0))
         zero = jnp.zeros_like(std)
         mean, low = m.mean if self.centering else (zero, zero)
         return Affine(mean, low, nonzero(std) if self.scaling else jnp.where(nothing, std, 1.0))

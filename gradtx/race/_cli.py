@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
         help="passes over the training set (default: 15)")  # fmt: skip
     add("--batch-size", type=_whole(1, 10**9), metavar="N",
         help="examples in a step (default: 64, or all where there are fewer)")  # fmt: skip
+    add("--batch-norm", action="store_true", help="normalise each hidden layer over the mini-batch before its ReLU")
     add("--learning-rate", type=_rate, metavar="RATE", help=f"one for all (default: {rates})")
     add("--seed", type=_whole(0, 2**32 - 1), default=0, metavar="N",
         help="of the split, the initial parameters and the batches (default: 0)")  # fmt: skip
@@ -122,6 +123,8 @@ def _race(args: argparse.Namespace, signals: Signals) -> None:
     args.batch_size = args.batch_size or min(64, size)
     if args.batch_size > size:
         raise InputError(f"argument --batch-size: {args.batch_size} is more than the {size} training examples")
+    if args.batch_norm and args.batch_size == 1:
+        raise InputError("argument --batch-norm: needs batches of at least 2 examples, not --batch-size 1")
     signals.check()
     from gradtx.race._results import Folder
 

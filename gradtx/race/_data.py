@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
+import gradtx as gx
 from gradtx.race._errors import InputError, shorten
 from gradtx.race._read import Table
 
@@ -40,23 +42,26 @@ def prepare(table: Table, task: str | None, seed: int) -> Problem:
 
     # Stratifying takes two examples of each class, and room for each class in the test set.
     strata = codes if classes and counts.min() >= 2 and len(values) <= len(codes) // 5 else None
-    target = codes if classes else table.target
-    train, test = train_test_split(np.arange(len(target)), test_size=0.2, random_state=seed, stratify=strata)
-    x_train, x_test = _standardise(table.features[train], table.features[test])
-    y_train, y_test = target[train], target[test]
+    train, test = train_test_split(np.arange(len(codes)), test_size=0.2, random_state=seed, stratify=strata)
+    columns = table.features if classes else np.column_stack([table.features, table.target])
+    x_train, x_test = _standardise(columns[train], columns[test])
     if classes:
-        y_train, y_test = y_train.astype(np.int32), y_test.astype(np.int32)
+        y_train, y_test = codes[train].astype(np.int32), codes[test].astype(np.int32)
     else:
-        y_train, y_test = _standardise(y_train, y_test)
+        x_train, y_train, x_test, y_test = x_train[:, :-1], x_train[:, -1], x_test[:, :-1], x_test[:, -1]
     outputs = len(values) if classes else 1
     return Problem(table.name, task, outputs, x_train, y_train, x_test, y_test)
 
 
 def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, deviation = train.mean(axis=0), train.std(axis=0)
-    # What varies by no more than rounding is constant. It becomes zero in the test set too, where the network
-    # could make nothing of it.
-    constant = deviation <= 1e-14 * np.abs(train).max(axis=0)
-    scale = np.where(constant, np.inf, deviation)
-    with np.errstate(over="ignore"):  # a wild test value may become infinite; the loss then says so
-        return ((train - mean) / scale).astype(np.float32), ((test - mean) / scale).astype(np.float32)
+    # What varies by no more than rounding is constant, and so it is made in the test set too, where the network could
+    # make nothing of it.
+    constant = np.ptp(train, axis=0) <= 1e-14 * np.abs(train).max(axis=0)
+    train, test = (np.where(constant, 0.0, part) for part in (train, test))
+    tx = gx.inputs.standardize()
+    with jax.enable_x64(True):  # in single precision 1e9 + 1 is 1e9
+        state = gx.inputs.fit(tx, [train])
+        scale = jax.jit(lambda state, *parts: [tx.update(x, state, train=False)[0] for x in parts])
+        with np.errstate(over="ignore"):  # a wild test value may become infinite; the loss then says so
+            train, test = (np.asarray(x).astype(np.float32) for x in scale(state, train, test))
+    return train, test

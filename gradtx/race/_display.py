@@ -29,17 +29,19 @@ class Display:
             TimeRemainingColumn(),
         )
         self._progress = Progress(*columns, console=self._console, expand=True)
-        self._steps = self._progress.add_task("", total=race.epochs * len(race.chains) * race.steps)
+        total = race.epochs * race.batches.steps_per_epoch * len(race.chains)
+        self._steps = self._progress.add_task("", total=total)
         self._live = Live(console=self._console, transient=True, get_renderable=self._render)
 
     def __enter__(self) -> "Display":
         settings = self._race.settings
         kind = f"{self._race.problem.outputs} classes" if self._race.classification else "regression"
+        network = "-".join(map(str, settings["network"])) + " with batch normalisation" * settings["batch_norm"]
         self._console.print(
             Text(
                 f"{settings['data']}: {kind}, {settings['network'][0]} features, "
                 f"{settings['training_examples']} training and {settings['test_examples']} test examples\n"
-                f"network {'-'.join(map(str, settings['network']))}, batches of {settings['batch_size']}, "
+                f"network {network}, batches of {settings['batch_size']}, "
                 f"seed {settings['seed']}, on {settings['device']}\nloss: {settings['loss']}"
             )
         )

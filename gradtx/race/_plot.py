@@ -38,7 +38,7 @@ def draw(result: dict[str, Any]) -> Figure:
         panel.grid(which="major", color="0.85")
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].legend(title="optimizer (learning rate)", frameon=False, fontsize="small")
-    figure.suptitle(
-        f"{settings['data']}: batches of {settings['batch_size']}, seed {settings['seed']}", parse_math=False
-    )
+    norm = ", batch normalisation" * settings["batch_norm"]
+    title = f"{settings['data']}: batches of {settings['batch_size']}{norm}, seed {settings['seed']}"
+    figure.suptitle(title, parse_math=False)
     return figure

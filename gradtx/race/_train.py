@@ -14,15 +14,16 @@ from flax import nnx
 
 import gradtx as gx
 from gradtx.race._data import Problem
+from gradtx.race._network import Network
 from gradtx.race._optimizers import OPTIMIZERS
 
 _HIDDEN = 64
 
 
 class Chain:
-    """One contestant: a transformation, its parameters and state, and the record of its losses."""
+    """One contestant: a transformation, its parameters, statistics and state, and the record of its losses."""
 
-    def __init__(self, name: str, rate: float | None, params: Any, loss: Callable, measures: Iterable[str]):
+    def __init__(self, name: str, rate: float | None, variables: Any, loss: Callable, measures: Iterable[str]):
         default, make = OPTIMIZERS[name]
         self.name = name
         self.learning_rate = default if rate is None else rate
@@ -30,23 +31,25 @@ class Chain:
         self.history: dict[str, list[float]] = {key: [] for key in measures}
         self.seconds: list[float] = []
         # Copies, as a step donates what it is given, and all chains are given the same.
-        self.params, self.state = jax.tree.map(jnp.copy, (params, self.tx.init(params)))
+        self.variables, self.state = jax.tree.map(jnp.copy, (variables, self.tx.init(variables[0])))
         self.state_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state))
 
-        def step(params, state, *batch):
-            grads = jax.grad(loss)(params, *batch)
-            return gx.apply_gradients(self.tx, grads, state, params)
+        def step(variables, state, batch):
+            params, statistics = variables
+            grads, statistics = jax.grad(loss, has_aux=True)(params, statistics, batch)
+            params, state = gx.apply_gradients(self.tx, grads, state, params)
+            return (params, statistics), state
 
         self._jitted = jax.jit(step, donate_argnums=(0, 1))
         self._compiled: Any = None
 
-    def step(self, *batch: Any) -> None:
+    def step(self, batch: gx.inputs.Batch) -> None:
         """Take one step, and its time."""
         if self._compiled is None:  # ahead of the clock; and what is compiled once cannot be compiled again
-            self._compiled = self._jitted.lower(self.params, self.state, *batch).compile()
+            self._compiled = self._jitted.lower(self.variables, self.state, batch).compile()
         begin = time.perf_counter()
-        self.params, self.state = self._compiled(self.params, self.state, *batch)
-        jax.block_until_ready((self.params, self.state))
+        self.variables, self.state = self._compiled(self.variables, self.state, batch)
+        jax.block_until_ready((self.variables, self.state))
         self.seconds.append(time.perf_counter() - begin)
 
     @property
@@ -64,29 +67,27 @@ class Race:
     """The chains, the data they share, and what is known so far."""
 
     def __init__(self, problem: Problem, args: argparse.Namespace):
-        self.problem, self.epochs, self.batch_size = problem, args.epochs, args.batch_size
+        self.problem, self.epochs = problem, args.epochs
         self.epochs_done = 0
-        self.steps = -(-len(problem.x_train) // args.batch_size)
-        self._random = np.random.default_rng(args.seed)
-        self._train = jnp.asarray(problem.x_train), jnp.asarray(problem.y_train)
-        self._test = jnp.asarray(problem.x_test), jnp.asarray(problem.y_test)
+        network_key, batches_key = jax.random.split(jax.random.key(args.seed))
+        train = jax.device_put((problem.x_train, problem.y_train))
+        self.batches = gx.inputs.minibatches(train, args.batch_size, batches_key)
+        self._test = jax.device_put((problem.x_test, problem.y_test))
         self.classification = problem.task == "classification"
         self.score = "accuracy" if self.classification else "r2"
 
-        rngs, features = nnx.Rngs(args.seed), problem.x_train.shape[1]
-        widths = [features, _HIDDEN, _HIDDEN, problem.outputs]
-        network = nnx.Sequential(
-            nnx.Linear(widths[0], widths[1], rngs=rngs),
-            nnx.relu,
-            nnx.Linear(widths[1], widths[2], rngs=rngs),
-            nnx.relu,
-            nnx.Linear(widths[2], widths[3], rngs=rngs),
-        )
-        self._graph, params = nnx.split(network)
-        self._evaluate = jax.jit(self._losses_and_score)
-        self.initial = self._measure(params)
+        widths = [problem.x_train.shape[1], _HIDDEN, _HIDDEN, problem.outputs]
+
+        @jax.jit
+        def initial(key):
+            return nnx.split(Network(widths, args.batch_norm, nnx.Rngs(key)), nnx.Param, nnx.BatchStat)
+
+        self._graph, params, statistics = initial(network_key)
+        variables = params, statistics
+        self._evaluate = jax.jit(self._measures)
+        self.initial = self._measure(variables)
         self.chains = [
-            Chain(name, args.learning_rate, params, self._batch_loss, self.initial) for name in args.optimizers
+            Chain(name, args.learning_rate, variables, self._batch_loss, self.initial) for name in args.optimizers
         ]
         packages = ("gradtx", "jax", "flax", "numpy", "scikit-learn")
         self.versions = {name: importlib.metadata.version(name) for name in packages}
@@ -96,6 +97,7 @@ class Race:
             "task": problem.task,
             "loss": "cross-entropy" if self.classification else "mean squared error (standardised target)",
             "network": widths,
+            "batch_norm": args.batch_norm,
             "training_examples": len(problem.x_train),
             "test_examples": len(problem.x_test),
             "epochs": args.epochs,
@@ -104,53 +106,53 @@ class Race:
             "device": jax.devices()[0].device_kind,
         }
 
-    def _outputs_and_losses(self, params, x, y):
-        outputs = nnx.merge(self._graph, params)(x)
+    def _outputs_and_losses(self, network, x, y, **training):
+        outputs = network(x, **training)
         if self.classification:
             return outputs, -jnp.take_along_axis(nnx.log_softmax(outputs), y[:, None], axis=1)[:, 0]
         return outputs, (outputs[:, 0] - y) ** 2
 
-    def _batch_loss(self, params, x, y, chosen, weights):
-        _, losses = self._outputs_and_losses(params, x[chosen], y[chosen])
-        return jnp.sum(weights * losses) / jnp.sum(weights)
+    def _batch_loss(self, params, statistics, batch):
+        network = nnx.merge(self._graph, params, statistics, copy=True)
+        # Of a last example alone the variances are 0, which the running ones had better not follow.
+        mask = batch.mask & (batch.mask.sum() > 1)
+        _, losses = self._outputs_and_losses(network, *batch.data, train=True, mask=mask)
+        return batch.mean(losses), nnx.state(network, nnx.BatchStat)
 
-    def _losses_and_score(self, params, x, y):
-        outputs, losses = self._outputs_and_losses(params, x, y)
-        loss = jnp.mean(losses)
-        score = jnp.mean(jnp.argmax(outputs, axis=1) == y) if self.classification else 1 - loss / jnp.var(y)
-        return loss, score
-
-    def _measure(self, params) -> dict[str, float]:
-        """Evaluate on the complete training and test sets."""
-        found = {}
-        for part, data in (("train", self._train), ("test", self._test)):
-            loss, score = self._evaluate(params, *data)
-            found |= {f"{part}_loss": float(loss), f"{part}_{self.score}": float(score)}
+    def _measures(self, variables, *parts):
+        """The loss and the score on each part of the data, which the network takes together."""
+        x, y = (jnp.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        outputs, losses = self._outputs_and_losses(nnx.merge(self._graph, *variables), x, y)
+        found, end = {}, 0
+        for name, (_, part) in zip(("train", "test"), parts, strict=True):
+            begin, end = end, end + len(part)
+            loss = found[f"{name}_loss"] = jnp.mean(losses[begin:end])
+            if self.classification:
+                found[f"{name}_accuracy"] = jnp.mean(jnp.argmax(outputs[begin:end], axis=1) == part)
+            else:
+                found[f"{name}_r2"] = 1 - loss / jnp.var(part)
         return found
 
-    def _batches(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Shuffle the training set into batches of indices and weights, every example once.
-
-        The last batch is filled up with examples of weight zero, so that all have the one compiled shape.
-        """
-        order = self._random.permutation(len(self.problem.x_train)).astype(np.int32)
-        weights = np.ones(self.steps * self.batch_size, np.float32)
-        weights[len(order) :] = 0
-        shape = self.steps, self.batch_size
-        return list(zip(np.resize(order, shape), weights.reshape(shape), strict=True))
+    def _measure(self, variables) -> dict[str, float]:
+        """Evaluate on the complete training and test sets."""
+        found = self._evaluate(variables, self.batches.data, self._test)
+        return {name: float(value) for name, value in found.items()}
 
     def run(self, stopped: Callable[[], bool], advance: Callable[[], None]) -> Iterator[None]:
         """Train all chains for one epoch after the other, until `stopped`, which drops the epoch begun."""
+        first = self.batches.init()
         while self.epochs_done < self.epochs:
-            batches = self._batches()
-            for chain in self.chains:
-                for batch in batches:
+            place = first._replace(epoch=self.epochs_done)
+            # Nothing is under way to the device while a step's clock runs.
+            for batch, _ in self.batches.iterate(place, prefetch=0):
+                jax.block_until_ready(batch)
+                for chain in self.chains:
                     if stopped():
                         return
-                    chain.step(*self._train, *batch)
+                    chain.step(batch)
                     advance()
             for chain in self.chains:
-                for key, value in self._measure(chain.params).items():
+                for key, value in self._measure(chain.variables).items():
                     chain.history[key].append(value)
             self.epochs_done += 1
             yield

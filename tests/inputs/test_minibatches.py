@@ -254,6 +254,19 @@ def test_one_compilation():
     step(minibatches(data(10), 4, 5), state)
 
 
+@pytest.mark.parametrize("key", [3, jax.random.key(3)], ids=["seed", "key"])
+def test_compiled_ahead_with_the_state_donated(key):
+    batches = minibatches(data(10), 4, key)
+    first = batches.init()
+    step = jax.jit(lambda b, s: b.next(s), donate_argnums=1).lower(batches, first).compile()
+    out, state = [], first
+    for _ in range(3):
+        batch, state = step(batches, state)
+        out.append((batch, jax.device_get(state)))
+    chex.assert_trees_all_equal(out, list(batches.iterate(batches.init())))
+    assert first.epoch.is_deleted()
+
+
 def test_vmapped_over_keys():
     keys = jax.random.split(jax.random.key(0), 3)
     examples = data(10)

@@ -239,6 +239,17 @@ def test_missing_values_are_refused(make):
     np.testing.assert_array_equal(np.isnan(applied(tx, state, x)).any(0), [False, True, False])
 
 
+def test_jitted_functions_may_close_over_state_and_inputs():
+    tx, x = gx.inputs.standardize(missing="refuse"), jnp.array([[1.0], [3.0]])
+    state, unfitted, bad = gx.inputs.fit(tx, [x]), tx.init(x), x * jnp.nan
+    expected, _ = tx.update(x, state, train=False)
+    chex.assert_trees_all_equal(jax.jit(lambda: tx.update(x, state, train=False)[0])(), expected)
+    with pytest.raises(ValueError, match="2 of the inputs are NaN"):
+        jax.jit(lambda: tx.update(bad, state, train=False)[0])()
+    with pytest.raises(ValueError, match="learnt from no examples"):
+        jax.jit(lambda: tx.update(x, unfitted, train=False)[0])()
+
+
 @every_scaler
 def test_unfitted(make):
     x, tx = examples(), make()

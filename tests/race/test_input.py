@@ -50,6 +50,8 @@ def rejected(capsys, *args):
         (["--data", __file__], ["neither a .csv nor an .npz"]),
         (["--data", "iris", "--target", "y"], ["--target", "only a CSV"]),
         (["--data", "iris", "--batch-size", "121"], ["--batch-size", "121 is more than the 120 training"]),
+        (["--data", "iris", "--batch-size", "1", "--batch-norm"], ["--batch-norm", "at least 2", "--batch-size 1"]),
+        (["--batch-norm=yes"], ["--batch-norm", "ignored explicit argument 'yes'"]),
     ],
 )
 def test_a_bad_argument(capsys, tmp_path, monkeypatch, args, words):

@@ -6,14 +6,18 @@ import signal
 import time
 from argparse import Namespace
 
+import chex
+import jax
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from sklearn.model_selection import train_test_split
 
 import gradtx as gx
 from gradtx.race._cli import main
 from gradtx.race._data import prepare
 from gradtx.race._read import Table, load
+from gradtx.race._train import Chain, Race
 
 
 def strict(path):
@@ -71,10 +75,11 @@ def test_the_command_learns_digits_and_leaves_its_results(start, tmp_path):
     assert sorted(os.listdir(tmp_path / "race")) == ["race.json", "race.png"]
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path):
+@pytest.mark.parametrize("options", [[], ["--batch-norm"]], ids=" ".join)
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path, options):
     def numbers(seed):
         args = "--data", "iris", "--optimizers", "adam", "--epochs", "1", "--seed", seed
-        result = race(tmp_path / "out", *args)
+        result = race(tmp_path / "out", *args, *options)
         for chain in result["chains"].values():
             del chain["milliseconds_per_step"]
         return result["chains"], result["initial"]
@@ -167,30 +172,111 @@ def test_inputs_are_standardised_by_the_training_part_and_constants_become_zero(
     assert abs(problem.x_test.mean(0)[0]) > 1e-3
 
 
-def test_every_epoch_takes_every_training_example_once_and_padding_counts_for_nothing():
-    import jax
+def test_hard_columns_are_standardised_in_double_precision_and_noise_is_constant():
+    i, noise = np.arange(100.0), np.random.default_rng(0).permutation(100)
+    easy = prepare(Table("t", i[:, None], i), None, seed=0)
+    columns = [1e9 + 1e-3 * i, 1e30 * i, 1e-30 * i, 1e30 + 1e20 * i, 0.3 + 1e-17 * noise]
+    hard = prepare(Table("t", np.stack(columns, 1), 1e9 + 1e-3 * i), None, seed=0)
+    for part in ("train", "test"):
+        expected, x, y = getattr(easy, f"x_{part}"), getattr(hard, f"x_{part}"), getattr(hard, f"y_{part}")
+        assert x.dtype == y.dtype == np.float32
+        # 1e9 is held to 1e-7, a millionth of the spread.
+        np.testing.assert_allclose(x[:, :4], np.repeat(expected, 4, axis=1), atol=1e-5)
+        np.testing.assert_allclose(y, expected[:, 0], atol=1e-5)
+        assert not x[:, 4].any()
 
-    from gradtx.race._train import Race
 
-    x = np.random.default_rng(0).normal(size=(50, 2))
-    problem = prepare(Table("t", x, x[:, 0]), None, seed=0)
-    args = Namespace(epochs=1, batch_size=16, seed=0, learning_rate=None, optimizers=["sgd"])
-    race = Race(problem, args)
-    first, second = race._batches(), race._batches()
-    for batches in (first, second):
-        taken = np.concatenate([chosen[weights == 1] for chosen, weights in batches])
-        assert sorted(taken) == list(range(40))
-        assert [chosen.shape for chosen, _ in batches] == [(16,)] * 3
-    assert not np.array_equal(first[0][0], second[0][0])
+def test_a_wild_test_value_is_infinite_but_zero_where_training_saw_a_constant():
+    _, test = train_test_split(np.arange(50), test_size=0.2, random_state=0)
+    x = np.stack([1e-30 * np.arange(50.0), np.ones(50)], 1)
+    x[test[0]] = 1e38
+    problem = prepare(Table("t", x, np.arange(50.0)), None, seed=0)
+    assert problem.x_test[0].tolist() == [np.inf, 0.0]
+    assert np.isfinite(problem.x_test[1:]).all()
 
-    chosen, weights = first[-1]
-    assert weights.sum() == 8
-    params = race.chains[0].params
-    padded = race._batch_loss(params, *race._train, chosen, weights)
-    short = race._batch_loss(params, *race._train, chosen[:8], weights[:8])
-    np.testing.assert_allclose(padded, short, rtol=1e-6)
-    initial = [jax.tree.leaves(Race(problem, args).chains[0].params)[0] for _ in range(2)]
-    np.testing.assert_array_equal(*initial)
+
+def contest(rows, **settings):
+    x = np.random.default_rng(0).normal(size=(rows, 3))
+    problem = prepare(Table("t", x, x[:, 0] * x[:, 1] + x[:, 2]), None, seed=0)
+    settings = {"epochs": 2, "batch_size": 16, "batch_norm": False, "optimizers": ["sgd", "adam"]} | settings
+    return Race(problem, Namespace(seed=0, learning_rate=None, **settings))
+
+
+def finish(race):
+    for _ in race.run(lambda: False, lambda: None):
+        pass
+    return race
+
+
+def test_every_contestant_sees_every_training_example_once_an_epoch(monkeypatch):
+    race, seen, step = contest(50), {"sgd": [], "adam": []}, Chain.step
+    monkeypatch.setattr(Chain, "step", lambda chain, batch: seen[chain.name].append(batch) or step(chain, batch))
+    finish(race)
+    chex.assert_trees_all_equal(*seen.values())
+    assert [int(batch.mask.sum()) for batch in seen["sgd"]] == [16, 16, 8] * 2
+    first, second = (
+        np.concatenate([np.asarray(batch.data[0])[np.asarray(batch.mask)] for batch in epoch])
+        for epoch in (seen["sgd"][:3], seen["sgd"][3:])
+    )
+    assert not np.array_equal(first, second)
+    for epoch in (first, second):
+        np.testing.assert_array_equal(np.sort(epoch, axis=0), np.sort(race.problem.x_train, axis=0))
+    variables = [contest(50).chains[0].variables for _ in range(2)]
+    chex.assert_trees_all_equal(*variables)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_padding_counts_for_nothing(batch_norm):
+    race = contest(50, batch_norm=batch_norm)
+    *_, (last, _) = race.batches.iterate(race.batches.init())
+    assert last.mask.tolist() == [True] * 8 + [False] * 8
+    short = jax.tree.map(lambda x: x[:8], last)
+    wild = last._replace(data=jax.tree.map(lambda x: x.at[8:].set(1e30), last.data))
+    params, statistics = race.chains[0].variables
+    found, expected, same = (race._batch_loss(params, statistics, batch) for batch in (last, short, wild))
+    chex.assert_trees_all_close(found, expected, rtol=1e-5)
+    chex.assert_trees_all_equal(found, same)
+
+
+def test_batch_norm(tmp_path, capsys):
+    args = "--data", "wine", "--optimizers", "sgd,adam", "--epochs", "8"
+    plain, normal = (race(tmp_path, *args, *options) for options in ([], ["--batch-norm"]))
+    assert [result["settings"].pop("batch_norm") for result in (plain, normal)] == [False, True]
+    assert plain["settings"] == normal["settings"]
+    assert capsys.readouterr().out.count("network 13-64-64-3 with batch normalisation, batches of 64") == 1
+    for chain in normal["chains"].values():
+        assert chain["test_accuracy"][-1] > 0.9
+    # In place of 64 + 64 biases there are as many scales and biases of the batch normalisation.
+    sizes = [result["chains"]["adam"]["state_bytes"] for result in (plain, normal)]
+    assert sizes[1] - sizes[0] == 2 * 4 * 2 * 64
+
+
+def test_evaluation_is_by_the_running_statistics():
+    race = finish(contest(200, batch_norm=True))
+    for chain in race.chains:
+        params, statistics = chain.variables
+        x, y = race.problem.x_test, race.problem.y_test
+        losses = []
+        for i in range(len(x)):
+            h = x[i]
+            for layer in (0, 1):
+                linear, norm = params["hidden"][layer]["linear"], params["hidden"][layer]["norm"]["params"]
+                slots = statistics["hidden"][layer]["norm"]["state"].get_value().stages["batch_norm"]
+                scale, bias = (norm.get_value()["batch_norm"][name] for name in ("scale", "bias"))
+                assert slots["count"] == 20
+                h = (h @ linear["kernel"].get_value() - slots["mean"]) / np.sqrt(slots["var"] + 1e-5) * scale + bias
+                h = np.maximum(h, 0)
+            last = params["last"]
+            losses.append((h @ last["kernel"].get_value() + last["bias"].get_value() - y[i]) ** 2)
+        assert chain.history["test_loss"][-1] == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_a_last_example_alone_leaves_the_running_statistics_as_they_are():
+    race = finish(contest(82, batch_norm=True, batch_size=64, epochs=30))
+    assert len(race.problem.x_train) % 64 == 1
+    for chain in race.chains:
+        assert chain.history["train_loss"][-1] < 0.3
+        assert jax.tree.all(jax.tree.map(lambda x: bool(np.isfinite(x).all()), chain.variables))
 
 
 def endless(start, tmp_path):
