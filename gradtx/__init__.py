@@ -7,6 +7,7 @@ and optax's, and the result is an `optax.GradientTransformationExtraArgs`.
 from importlib.metadata import version as _version
 
 # Namespaces
+from gradtx import derivative_free as derivative_free
 from gradtx import inputs as inputs
 from gradtx import inspection as inspection
 from gradtx import schedules as schedules

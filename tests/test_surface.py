@@ -139,6 +139,7 @@ VOCABULARY = {
 IMPORTS = {
     "core": set(),
     "conditioning": {"core"},
+    "derivative_free": {"core"},
     "inputs": {"core"},
     "schedules": {"core"},
     "techniques": {"core", "conditioning", "schedules"},
