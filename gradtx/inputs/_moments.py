@@ -10,6 +10,8 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from gradtx.core import full_like
+
 Pair: TypeAlias = tuple[jax.Array, jax.Array]
 Reduce: TypeAlias = Callable[[jax.Array], jax.Array]
 
@@ -23,10 +25,11 @@ class Moments(NamedTuple):
     scale: jax.Array
 
 
-def no_moments(shape: tuple[int, ...], dtype: jnp.dtype) -> Moments:
+def no_moments(features: jax.Array) -> Moments:
     # Each an array of its own, so that the state may be donated.
-    weight, mean, m2 = ((jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(3))
-    return Moments(weight, mean, m2, jnp.full(shape, jnp.finfo(dtype).tiny))
+    dtype = features.dtype
+    weight, mean, m2 = ((full_like(features, 0.0, dtype), full_like(features, 0.0, dtype)) for _ in range(3))
+    return Moments(weight, mean, m2, full_like(features, jnp.finfo(dtype).tiny, dtype))
 
 
 def two_sum(a: jax.Array, b: jax.Array) -> Pair:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import InputAt, Interval, as_transformation
+from gradtx.core import InputAt, Interval, as_transformation, full_like
 from gradtx.core._sparse import Entries
 from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
 
@@ -33,9 +33,9 @@ class MinMax(Scaler):
     feature_range: Annotated[tuple[float, float], Ends(Interval(above=True, hyper=False))] = (0.0, 1.0)
     clip: bool = False
 
-    def start(self, shape: tuple[int, ...], dtype: Any) -> dict[str, jax.Array]:
-        extremes = {"min": jnp.full(shape, jnp.inf, dtype), "max": jnp.full(shape, -jnp.inf, dtype)}
-        return {"count": jnp.zeros(shape, jnp.int32)} | extremes
+    def start(self, features: jax.Array) -> dict[str, jax.Array]:
+        low, high = (full_like(features, end, features.dtype) for end in (jnp.inf, -jnp.inf))
+        return {"count": full_like(features, 0, jnp.int32), "min": low, "max": high}
 
     def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
         low, high = (x, -x) if valid is None else (jnp.where(valid, x, jnp.inf), jnp.where(valid, -x, jnp.inf))
@@ -79,8 +79,8 @@ class MaxAbs(Scaler):
     Array([ 0.25, -1.  ], dtype=float32)
     """
 
-    def start(self, shape: tuple[int, ...], dtype: Any) -> dict[str, jax.Array]:
-        return {"count": jnp.zeros(shape, jnp.int32), "max_abs": jnp.zeros(shape, dtype)}
+    def start(self, features: jax.Array) -> dict[str, jax.Array]:
+        return {"count": full_like(features, 0, jnp.int32), "max_abs": full_like(features, 0.0, features.dtype)}
 
     def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
         size = jnp.abs(x) if valid is None else jnp.where(valid, jnp.abs(x), 0.0)

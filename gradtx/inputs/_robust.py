@@ -61,8 +61,8 @@ class Robust(Scaler):
         if self.unit_variance and not 0 < self.quantile_range[0] < self.quantile_range[1] < 100:
             raise ValueError(f"robust: unit_variance needs a quantile_range within (0, 100), got {self.quantile_range}")
 
-    def start(self, shape: tuple[int, ...], dtype: Any) -> dict[str, jax.Array]:
-        sample = jnp.full((self.sample_size, *shape), jnp.nan, dtype)
+    def start(self, features: jax.Array) -> dict[str, jax.Array]:
+        sample = jnp.full((self.sample_size, *features.shape), jnp.nan, features.dtype)
         priority = jnp.full(self.sample_size, _LAST, jnp.uint32)
         return {"count": jnp.zeros((), jnp.uint32), "sample": sample, "priority": priority}
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core import InputAt, InputRule, Interval
+from gradtx.core import InputAt, InputRule, Interval, full_like
 from gradtx.core._sparse import SHIFTS, Entries, entries, is_sparse, map_stored, unique_entries
 
 
@@ -47,8 +47,8 @@ class Scaler(InputRule):
 
     weighted: ClassVar[bool] = True
 
-    def start(self, shape: tuple[int, ...], dtype: Any) -> dict[str, jax.Array]:
-        """The slots before the first batch, for features of that shape."""
+    def start(self, features: jax.Array) -> dict[str, jax.Array]:
+        """The slots before the first batch, for an example like `features`, and sharded like it."""
         raise NotImplementedError
 
     def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
@@ -69,8 +69,9 @@ class Scaler(InputRule):
     def begin(self, x: jax.Array) -> dict[str, jax.Array]:
         if x.ndim == 0:
             raise ValueError(f"{self.label}: axis 0 of the inputs is the examples', but they are a scalar")
-        slots = self.start(x.shape[1:], x.dtype)
-        return slots if self.missing == "ignore" else slots | {"missing": jnp.zeros(x.shape[1:], jnp.int32)}
+        features = jnp.zeros(x.shape[1:], x.dtype) if is_sparse(x) else jnp.sum(x, 0)
+        slots = self.start(features)
+        return slots if self.missing == "ignore" else slots | {"missing": full_like(features, 0, jnp.int32)}
 
     def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, dict[str, jax.Array]]:
         if self.missing == "refuse" and not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):

@@ -41,8 +41,8 @@ class Standardize(Scaler):
     centering: bool = True
     scaling: bool = True
 
-    def start(self, shape: tuple[int, ...], dtype: Any) -> dict[str, jax.Array]:
-        return _slots(no_moments(shape, dtype))
+    def start(self, features: jax.Array) -> dict[str, jax.Array]:
+        return _slots(no_moments(features))
 
     def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
         return _slots(merge(_moments(slot), moments(x, valid, weights, self.total, self.least)))
