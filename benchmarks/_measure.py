@@ -32,7 +32,8 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    packages = ["gradtx", "jax", "optax"] + ["torch"] * HAS_TORCH + ["keras"] * HAS_KERAS
+    peers = {"torch": "torch", "keras": "keras", "flax": "flax", "scikit-learn": "sklearn"}
+    packages = ["gradtx", "jax", "optax", *(name for name, module in peers.items() if importlib.util.find_spec(module))]
     versions = [f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
     cpu = models[0] if models else platform.processor() or platform.machine()
     return f"{cpu}, {os.cpu_count()} cores, {jax.default_backend()}; {', '.join(versions)}"
