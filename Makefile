@@ -21,9 +21,10 @@ format: $(VENV)/.dev  ## mend the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.bench  ## measure speed and memory against optax and PyTorch, accuracy against Keras too
+bench: $(VENV)/.bench  ## measure speed, memory and accuracy against the peers, and what is said of batch normalisation
 	$(BIN)/python benchmarks/step.py $(ARGS)
 	$(BIN)/python benchmarks/inputs.py $(filter --quick,$(ARGS))
+	$(BIN)/python benchmarks/batch_norm.py $(filter --quick,$(ARGS))
 	$(BIN)/python benchmarks/accuracy.py $(filter --quick,$(ARGS))
 
 clean:

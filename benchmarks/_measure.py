@@ -1,8 +1,10 @@
 """What the benchmarks share: peers timed in turn, the phases of a compilation, and plain tables."""
 
+import argparse
 import gc
 import importlib.util
 import itertools
+import json
 import os
 import platform
 import statistics
@@ -20,6 +22,7 @@ from rich.table import Table
 from gradtx.core._leaf import leaf_function
 
 Times = Mapping[str, Sequence[float]]
+Figures = dict[str, Any]
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 HAS_KERAS = importlib.util.find_spec("keras") is not None
 
@@ -29,7 +32,8 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    packages = ["gradtx", "jax", "optax"] + ["torch"] * HAS_TORCH + ["keras"] * HAS_KERAS
+    peers = {"torch": "torch", "keras": "keras", "flax": "flax", "scikit-learn": "sklearn"}
+    packages = ["gradtx", "jax", "optax", *(name for name, module in peers.items() if importlib.util.find_spec(module))]
     versions = [f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
     cpu = models[0] if models else platform.processor() or platform.machine()
     return f"{cpu}, {os.cpu_count()} cores, {jax.default_backend()}; {', '.join(versions)}"
@@ -145,3 +149,15 @@ def verdicts(rows: Sequence[tuple[str, float | None, float]]) -> list[dict[str, 
     text = [[b["bar"], number(b["measured"], ".3f"), f"{b['at most']:g}", verdict[b["reached"]]] for b in found]
     table("Bars, for the full sizes", ["", "measured", "at most", "reached"], text)
     return found
+
+
+def main(doc: str, measure: Callable[[bool], Figures]) -> None:
+    """The command line of a benchmark: prints the tables of `measure(quick)`, and writes its figures to a file."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, not how well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    args = parser.parse_args()
+    print(machine(), flush=True)
+    figures = {"machine": machine(), **measure(args.quick)}
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")

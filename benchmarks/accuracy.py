@@ -11,8 +11,6 @@ mean square over the steps: where averages cancel, a single update may be arbitr
 exact to its last bit there. Gradients are normal, on a scale of its own for each element, 1e-4 to 1e4.
 """
 
-import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -176,12 +174,8 @@ def figure(ulps: float) -> str:
     return f"{ulps:.2f}" if ulps < 100 else f"{ulps:.0f}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few elements: shows that it works")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    args = parser.parse_args()
-    grads = gradients(4 * SHORT, 100 if args.quick else 10_000)
+def measure(quick: bool) -> m.Figures:
+    grads = gradients(4 * SHORT, 100 if quick else 10_000)
     figures = []
     for pair in pairs():
         wanted = pair.exact(grads)
@@ -201,10 +195,9 @@ def main() -> None:
             for f in figures
         ],
     )
-    if args.json:
-        args.json.write_text(json.dumps({"machine": m.machine(), "columns": kinds, "rows": figures}, indent=2) + "\n")
+    return {"columns": kinds, "rows": figures}
 
 
 if __name__ == "__main__":
     os.environ["KERAS_BACKEND"] = "jax"
-    main()
+    m.main(__doc__, measure)

@@ -1,25 +1,26 @@
-"""What the data side costs against numpy and PyTorch: an epoch of mini-batches.
+"""What the data side costs: mini-batches beside numpy and PyTorch, `fit` beside scikit-learn, batch norm beside Flax.
 
 python benchmarks/inputs.py [--quick] [--json FILE]
 """
 
-import argparse
-import json
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import _measure as m
 import jax
 import jax.numpy as jnp
 import numpy as np
+from _measure import Figures
+from _norms import BOTH, FLAX, GRADTX, LINEN, norms
+from sklearn.preprocessing import StandardScaler
 
 import gradtx as gx
 
 SCAN, DEVICE, HOST = "gradtx, scan", "gradtx, iterate", "gradtx, iterate over numpy"
 NUMPY, INDEXED, LOADER = "numpy, take into one buffer", "numpy, indexed", "torch DataLoader"
-Figures = dict[str, Any]
+ON_DEVICE, WHOLE, STREAM = "gradtx, from the device", "gradtx, from numpy", "gradtx, in batches"
+FIT, PARTIAL_FIT = "scikit-learn, fit", "scikit-learn, partial_fit"
 Epoch = Callable[[], Any]
 
 
@@ -110,33 +111,76 @@ def minibatches(rows: int, batch_size: int, rounds: int) -> Figures:
     return figures
 
 
+def fit(rows: int, rounds: int) -> Figures:
+    """Mean and variance of each column; the peers have them alike."""
+    x = np.random.default_rng(0).standard_normal((rows, 32), dtype=np.float32)
+    on_device, batches = jnp.asarray(x), [x[i : i + 65_536] for i in range(0, rows, 65_536)]
+    tx = gx.inputs.standardize()
+
+    def partial_fit() -> StandardScaler:
+        scaler = StandardScaler()
+        for batch in batches:
+            scaler.partial_fit(batch)
+        return scaler
+
+    peers: dict[str, Callable[[], Any]] = {
+        ON_DEVICE: lambda: gx.inputs.fit(tx, [on_device]),
+        WHOLE: lambda: gx.inputs.fit(tx, [x]),
+        STREAM: lambda: gx.inputs.fit(tx, batches),
+        FIT: lambda: StandardScaler().fit(x),
+        PARTIAL_FIT: partial_fit,
+    }
+    for name in (ON_DEVICE, WHOLE, STREAM):
+        scaled, _ = tx.update(x[:100], peers[name](), train=False)
+        np.testing.assert_allclose(scaled, peers[FIT]().transform(x[:100]), rtol=0, atol=1e-5, err_msg=name)
+    times = m.interleaved(peers, rounds, 1)
+    figures = {
+        name: {"seconds": statistics.median(t), **{to: m.ratio(times, name, to) for to in (FIT, PARTIAL_FIT)}}
+        for name, t in times.items()
+    }
+    m.table(
+        f"Fitting standardize to {rows:,} × 32 float32, in one call and in batches of 65,536.",
+        ["", "ms", f"× {FIT}", f"× {PARTIAL_FIT}"],
+        [[n, f"{1e3 * f['seconds']:,.1f}", f"{f[FIT]:.2f}", f"{f[PARTIAL_FIT]:.2f}"] for n, f in figures.items()],
+    )
+    return figures
+
+
 def bars(figures: Figures) -> list[Figures]:
     """What was measured against what it has to be."""
+    sizes, fits = figures["mini-batches"], figures["fit"]
     rows = [
         (f"mini-batches of {size}: scan / {to}", f[SCAN][f"to {to}"], bar)
-        for size, f in figures.items()
+        for size, f in sizes.items()
         for to, bar in (("numpy", 1.0), ("torch", 0.2))
     ]
     rows += [
         (f"mini-batches of {size}: {name} / torch", f[name]["to torch"], 0.2)
-        for size, f in figures.items()
+        for size, f in sizes.items()
         for name in (DEVICE, HOST)
+    ]
+    rows += [
+        (f"fit: {name} / {to}", fits[name][to], 1.0)
+        for name, to in ((ON_DEVICE, FIT), (WHOLE, FIT), (STREAM, PARTIAL_FIT))
+    ]
+    rows += [
+        (f"batch norm, {BOTH}, {case}: gradtx / {to}", passes[BOTH][GRADTX][to], 1.0)
+        for case, passes in figures["batch norm"].items()
+        if "float32" in case
+        for to in (FLAX, LINEN)
     ]
     return m.verdicts(rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, not how fast")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    args = parser.parse_args()
-    print(m.machine(), flush=True)
-    rows, rounds = (20_000, 2) if args.quick else (1_000_000, 9)
-    figures: Figures = {"mini-batches": {size: minibatches(rows, size, rounds) for size in (256, 1024)}}
-    figures |= {"machine": m.machine(), "bars": bars(figures["mini-batches"])}
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+def measure(quick: bool) -> Figures:
+    rows, rounds = (20_000, 2) if quick else (1_000_000, 9)
+    figures: Figures = {
+        "mini-batches": {size: minibatches(rows, size, rounds) for size in (256, 1024)},
+        "fit": fit(rows, rounds),
+        "batch norm": norms(2 if quick else 31),
+    }
+    return figures | {"bars": bars(figures)}
 
 
 if __name__ == "__main__":
-    main()
+    m.main(__doc__, measure)

@@ -3,15 +3,12 @@
 python benchmarks/step.py [--quick] [--json FILE]
 """
 
-import argparse
 import functools
-import json
 import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import _measure as m
@@ -19,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from _measure import Figures
 
 import gradtx as gx
 
@@ -26,7 +24,6 @@ RATE, DECAY, MAX_NORM = 1e-3, 1e-2, 1.0
 FUSED, UPDATE, OPTAX, TORCH, LIMIT = "gradtx", "gradtx, update", "optax", "torch fused", "scaling in place"
 PASSES = 4  # of the scaling in place: as much memory traffic as a step
 WARMUP = 2
-Figures = dict[str, Any]
 
 
 # Parameters and state come first and are returned in that order: JAX gives donated buffers to the results of the same
@@ -259,24 +256,16 @@ def bars(figures: Figures) -> list[Figures]:
     return m.verdicts(rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, not how fast")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    args = parser.parse_args()
-    print(m.machine(), flush=True)
-    size, rounds = (2**20, 2) if args.quick else (64 * 2**20, 15)
+def measure(quick: bool) -> Figures:
+    size, rounds = (2**20, 2) if quick else (64 * 2**20, 15)
     figures = {
-        "machine": m.machine(),
         "clip + AdamW": one_leaf(True, size, rounds),
         "AdamW": one_leaf(False, size, rounds),
-        "tree": many_leaves(5, 16, 2, 1) if args.quick else many_leaves(100, 128, 31, 3),
-        "import": imports(2 if args.quick else 9),
+        "tree": many_leaves(5, 16, 2, 1) if quick else many_leaves(100, 128, 31, 3),
+        "import": imports(2 if quick else 9),
     }
-    figures["bars"] = bars(figures)
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return figures | {"bars": bars(figures)}
 
 
 if __name__ == "__main__":
-    main()
+    m.main(__doc__, measure)
