@@ -58,7 +58,6 @@ def moments(x: jax.Array, valid: jax.Array | None, weights: jax.Array | None, to
         total: Sum over axis 0, which stays, and over devices.
         least: Minimum likewise.
     """
-    shape = x.shape[1:]
     ones = None if valid is None else jnp.asarray(valid, x.dtype)
     whole = jnp.full((1,) * x.ndim, x.shape[0], jnp.int32)
     rows = jnp.asarray(total(whole if valid is None else jnp.asarray(valid, jnp.int32)), x.dtype)
@@ -85,7 +84,8 @@ def moments(x: jax.Array, valid: jax.Array | None, weights: jax.Array | None, to
     m2 = average(lambda *known: _squares(x, *known), shift, rest, unit)
     m2 = m2 + average(lambda m2, *known: _squares(x, *known) - m2, m2, shift, rest, unit)
     found = Moments(count, two_sum(shift, rest), (count[0] * m2, jnp.zeros_like(m2)), scale)
-    return jax.tree.map(lambda a: jnp.broadcast_to(a[0], shape), found)
+    like = jnp.zeros_like(low[0])  # sharded as the features are, which broadcast_to would not see
+    return jax.tree.map(lambda a: a[0] + like, found)
 
 
 def _squares(x: jax.Array, shift: jax.Array, rest: jax.Array, unit: jax.Array) -> jax.Array:

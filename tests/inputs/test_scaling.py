@@ -454,3 +454,16 @@ def test_bad_calls():
         gx.inputs.robust((0, 50), unit_variance=True)
     with pytest.raises(ValueError, match="missing must be one of ignore, count, refuse"):
         gx.inputs.max_abs(missing="drop")
+
+
+@every_scaler
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_examples_and_features_may_be_split_over_a_mesh(make, kind):
+    mesh, tx, x = jax.make_mesh((4, 2), ("n", "f"), axis_types=(kind, kind)), make(), examples(16)[:, :2]
+    expected, state = jax.jit(tx.update)(jnp.asarray(x), tx.init(x))
+    split = jax.device_put(x, NamedSharding(mesh, P("n", "f")))
+    with jax.set_mesh(mesh):
+        y, after = jax.jit(tx.update)(split, tx.init(split))
+    chex.assert_trees_all_close(jax.device_get((y, after)), jax.device_get((expected, state)), rtol=1e-6, atol=1e-6)
+    if make is not gx.inputs.robust:  # whose sample is whole everywhere
+        assert all(leaf.sharding.spec == P("f") for leaf in jax.tree.leaves(after.stages))
