@@ -35,7 +35,7 @@ class Estimator(Record):
             raise TypeError(f"{self.label}: stddev must be a number or a schedule, got {self.stddev!r}")
 
     def draw(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        """A direction δ."""
+        """Independent elements of directions δ."""
         return jax.random.normal(key, shape, dtype)
 
     def weights(self, values: jax.Array, finite: jax.Array, stddev: Any) -> jax.Array:
@@ -105,13 +105,8 @@ class Estimator(Record):
 
     def _drawn(self, flat: Flat, moved: list[int], step: Any) -> list[jax.Array]:
         key = jax.random.fold_in(typed_key(self.key), step)
-
-        def one(number: jax.Array) -> list[jax.Array]:
-            mine = jax.random.fold_in(key, number)
-            leaves = [(i, widen(flat.leaves[i])) for i in moved]
-            return [self.draw(jax.random.fold_in(mine, i), x.shape, x.dtype) for i, x in leaves]
-
-        return jax.vmap(one)(jnp.arange(self.directions))
+        leaves = [(i, widen(flat.leaves[i])) for i in moved]
+        return [self.draw(jax.random.fold_in(key, i), (self.directions, *x.shape), x.dtype) for i, x in leaves]
 
     def _checked(self, result: Any, has_aux: bool) -> tuple[jax.Array, Any]:
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):

@@ -361,7 +361,7 @@ def test_layers_of_one_shape_share_a_trace():
     assert traces(layered) == traces(plain) == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(1, 12),
     st.sampled_from(["{}", "block_{}", "Dense_{}", "h{}", "layer-{}", "encoder.{}"]),

@@ -306,8 +306,11 @@ def unsharded():
     return jax.device_get(found)
 
 
-@pytest.mark.parametrize("inside", [True, False], ids=["inside set_mesh", "outside"])
-@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=str)
+@pytest.mark.parametrize(
+    ("axis_type", "inside"),
+    [(AxisType.Auto, False), (AxisType.Explicit, False), (AxisType.Explicit, True)],
+    ids=["auto", "explicit", "explicit, inside set_mesh"],
+)
 def test_sharded_equals_unsharded(axis_type, inside):
     mesh = jax.make_mesh((4, 2), ("x", "y"), axis_types=(axis_type,) * 2)
     expected = unsharded()

@@ -102,9 +102,8 @@ def test_mask_and_weights(layout):
         TX.update(layout(x), TX.init(x), mask=rows[:3])
 
 
-@pytest.mark.parametrize("features", [(), (1,), (4, 3)])
-@pytest.mark.parametrize("n", [1, 10])
-def test_features_of_any_shape(features, n):
+@pytest.mark.parametrize(("n", "features"), [(10, ()), (1, (1,)), (10, (4, 3))])
+def test_features_of_any_shape(n, features):
     x = examples(n, features)
     assert_same(update(halves(x), TX.init(x)), update(x, TX.init(x)), halves(x))
 

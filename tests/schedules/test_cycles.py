@@ -58,7 +58,7 @@ def _one_cycle(steps, values, ends, kind, last_is_in):
     return np.array(found)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(
     st.data(),
     values,
