@@ -123,7 +123,7 @@ class InputRule(TreeStage):
                 raise ValueError(f"{self.label}: for {place} {name} must have shape {shape}, got {value.shape}")
 
 
-def check_inputs(
+def check_input_call(
     stages: Mapping[str, Any], accepted: frozenset[str], params: Any, extra: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """The parameters of the stages of a chain for inputs, by stage; complains about a call that is none of theirs."""

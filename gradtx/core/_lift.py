@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core._check import accepted, check_call, check_leaves, check_params, check_structure, from_state
-from gradtx.core._inputs import InputRule, check_inputs, checked_inputs
+from gradtx.core._inputs import InputRule, check_input_call, checked_inputs
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
 from gradtx.core._resolve import Resolved, resolve
 from gradtx.core._rounding import ROUNDINGS
@@ -82,7 +82,7 @@ class Lift:
         check_call(self.stages, self.kept, state, params, extra)
         own, train = {}, True
         if self.on_inputs:
-            own, params = check_inputs(self.stages, self.accepts(), params, extra), None
+            own, params = check_input_call(self.stages, self.accepts(), params, extra), None
             train = extra.get("train", True)
         before, state = state, self._observed(state, extra.get("value"))
         step = _Step(self.stages, self.flatten(grads), state, params, extra)

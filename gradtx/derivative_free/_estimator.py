@@ -5,12 +5,13 @@ from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from gradtx.core import Interval, Key, Record, Stateful
 from gradtx.core._kinds import typed_key
-from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, widen
+from gradtx.core._sharding import spread
+from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide, widen
 
 Count: TypeAlias = Annotated[Any, Interval(1, hyper=False, whole=True)]
 """A whole number ≥ 1."""
@@ -78,7 +79,9 @@ class Estimator(Record):
         if bad := [i for i in moved if is_complex(dtype_of(flat.leaves[i]))]:
             raise TypeError(f"{self.label}: the parameter at {flat.paths()[bad[0]]!r} is complex; give its parts")
         stddev: Any = self.stddev(step) if callable(self.stddev) else self.stddev
-        drawn = _spread(self._drawn(flat, moved, step), sharding)
+        drawn = self._drawn(flat, moved, step)
+        if sharding is not None:
+            drawn = [spread(x, sharding) for x in drawn]
 
         def value_at(side: jax.Array, directions: list[jax.Array]) -> tuple[jax.Array, Any]:
             leaves = list(flat.leaves)
@@ -90,7 +93,7 @@ class Estimator(Record):
         along = jax.vmap(jax.vmap(value_at, (None, 0)), (0, None))
         values, aux = along(jnp.array([1.0, -1.0]), drawn)
         if sharding is not None:
-            (values,) = _spread([values], NamedSharding(sharding.mesh, PartitionSpec()))
+            values = spread(values, NamedSharding(sharding.mesh, PartitionSpec()))
         finite = jnp.isfinite(values).all(0)
         values = jnp.where(finite, values, 0.0)
         number = jnp.sum(finite, dtype=values.dtype)
@@ -105,8 +108,10 @@ class Estimator(Record):
 
     def _drawn(self, flat: Flat, moved: list[int], step: Any) -> list[jax.Array]:
         key = jax.random.fold_in(typed_key(self.key), step)
-        leaves = [(i, widen(flat.leaves[i])) for i in moved]
-        return [self.draw(jax.random.fold_in(key, i), (self.directions, *x.shape), x.dtype) for i, x in leaves]
+        leaves = [(i, flat.leaves[i]) for i in moved]
+        return [
+            self.draw(jax.random.fold_in(key, i), (self.directions, *np.shape(x)), wide(dtype_of(x))) for i, x in leaves
+        ]
 
     def _checked(self, result: Any, has_aux: bool) -> tuple[jax.Array, Any]:
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):
@@ -117,10 +122,3 @@ class Estimator(Record):
             found = type(value).__name__ if dtype is None else f"{dtype} of shape {shape}"
             raise TypeError(f"{self.label}: value_fn must return a real scalar, got {found}")
         return widen(value), aux
-
-
-def _spread(drawn: list[jax.Array], sharding: NamedSharding | None) -> list[jax.Array]:
-    if sharding is None:
-        return drawn
-    explicit = AxisType.Explicit in sharding.mesh.axis_types
-    return [(jax.sharding.reshard if explicit else lax.with_sharding_constraint)(x, sharding) for x in drawn]

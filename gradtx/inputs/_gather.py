@@ -12,6 +12,7 @@ from jax import lax
 from jax.core import Tracer
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from gradtx.core._sharding import spread
 from gradtx.inputs._batch import Batch
 
 
@@ -57,16 +58,12 @@ def rows(data: jax.Array, index: jax.Array, sharding: NamedSharding | None) -> j
         return lax.platform_dependent(data, index, cpu=_rows_on_cpu, default=_rows)
     if AxisType.Explicit in sharding.mesh.axis_types:
         return data.at[index].get(mode="promise_in_bounds", out_sharding=sharding)
-    return lax.with_sharding_constraint(_rows(data, index), sharding)
+    return spread(_rows(data, index), sharding)
 
 
 def split_like(x: jax.Array, sharding: NamedSharding | None) -> jax.Array:
     """A vector, split as the leading axis is."""
-    if sharding is None:
-        return x
-    alike = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0]))
-    explicit = AxisType.Explicit in sharding.mesh.axis_types
-    return jax.sharding.reshard(x, alike) if explicit else lax.with_sharding_constraint(x, alike)
+    return x if sharding is None else spread(x, NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0])))
 
 
 def _rows(data: jax.Array, index: jax.Array) -> jax.Array:

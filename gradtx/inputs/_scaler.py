@@ -100,9 +100,9 @@ class Scaler(InputRule):
         return x if self.axis_name is None else jax.lax.pmin(x, self.axis_name)
 
     def counted(self, x: jax.Array, valid: jax.Array | None, slot: Any) -> jax.Array:
-        """The slot `count` after the elements that count, saturating."""
+        """The slot `count` after the elements that count."""
         valid = jnp.ones(x.shape, bool) if valid is None else valid
-        return jnp.maximum(slot["count"], slot["count"] + self.total(valid, jnp.int32)[0])
+        return _more(slot["count"], self.total(valid, jnp.int32)[0])
 
     @partial(jax.jit, static_argnums=0)
     def _learn(self, x: jax.Array, slot: Any, mask: Any, weights: Any) -> dict[str, jax.Array]:
@@ -134,13 +134,12 @@ class Scaler(InputRule):
         inside = x.of_batch(offered)
         lost = inside & jnp.isnan(x.values)
         number = self.total(x.sum(jnp.asarray(lost, jnp.int32))[None])[0]
-        count = slot["count"] + self.total(offered, jnp.int32)[0] - number
-        new = self.learn_sparse(x, inside & ~lost, slot)
-        return new | {"count": jnp.maximum(slot["count"], count)} | self._missed(slot, number)
+        count = _more(slot["count"], self.total(offered, jnp.int32)[0] - number)
+        return self.learn_sparse(x, inside & ~lost, slot) | {"count": count} | self._missed(slot, number)
 
     def _missed(self, slot: Any, number: jax.Array) -> dict[str, jax.Array]:
         """The slot that counts missing values, where there is one, after so many."""
-        return {"missing": jnp.maximum(slot["missing"], slot["missing"] + number)} if "missing" in slot else {}
+        return {"missing": _more(slot["missing"], number)} if "missing" in slot else {}
 
     def _of_examples(self, name: str, value: Any, x: jax.Array) -> Any:
         """Something given for each example, or for each element, as an array like x, or with axes of 1."""
@@ -155,9 +154,8 @@ class Scaler(InputRule):
     def _fitted(self, slot: Any, train: bool) -> Affine:
         """The statistics; NaN where NaN was refused."""
         count = slot["count"]
-        with jax.ensure_compile_time_eval():
-            unfitted = not train and not isinstance(count, Tracer) and np.size(count) and not np.any(count)
-        if unfitted:
+        # As NumPy's, so that a function under jit may have closed over it.
+        if not train and not isinstance(count, Tracer) and np.size(count) and not np.asarray(count).any():
             raise ValueError(
                 f"{self.label}: it has learnt from no examples yet; call update(x, state, train=True), or gx.inputs.fit"
             )
@@ -171,6 +169,11 @@ def _elements(x: Any) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
         return x, lambda statistic: statistic[None]
     stored = entries(x)
     return jnp.where(stored.inside, stored.values, 0.0), stored.of_features
+
+
+def _more(count: jax.Array, number: jax.Array) -> jax.Array:
+    """The count after so many more; it saturates where it would wrap around."""
+    return jnp.maximum(count, count + number)
 
 
 def nonzero(scale: jax.Array) -> jax.Array:
