@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3.14 py
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: race test lint format bench clean
+.PHONY: race test lint format notebooks bench clean
 
 race: $(VENV)/.race  ## train a network on handwritten digits with several optimizers
 	$(BIN)/gradtx race $(ARGS)
@@ -20,6 +20,9 @@ lint: $(VENV)/.dev  ## check style and types
 format: $(VENV)/.dev  ## mend the style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+notebooks: $(VENV)/.notebooks  ## open the guide in Jupyter
+	$(BIN)/jupyter lab notebooks $(ARGS)
 
 bench: $(VENV)/.bench  ## measure speed, memory and accuracy against the peers, and what is said of batch normalisation
 	$(BIN)/python benchmarks/step.py $(ARGS)

@@ -1,0 +1,41 @@
+"""Every chapter of the guide runs from top to bottom, as a reader runs it."""
+
+import importlib.util
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+CHAPTERS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+OPTIONAL = ("torch", "keras")
+
+
+def _read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def test_there_are_at_least_ten():
+    assert len(CHAPTERS) >= 10
+
+
+@every_chapter
+def test_is_stored_without_outputs(path):
+    for cell in _read(path).cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@every_chapter
+def test_runs(path, monkeypatch):
+    chapter = _read(path)
+    code = "\n".join(cell.source for cell in chapter.cells if cell.cell_type == "code")
+    for package in OPTIONAL:
+        if package in code and importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}")
+    monkeypatch.delenv("XLA_FLAGS")  # a reader has the machine's devices, not the tests' eight
+    NotebookClient(chapter, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    outputs = [output for cell in chapter.cells for output in cell.get("outputs", [])]
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    assert any("image/png" in output.get("data", {}) for output in outputs), "a chapter has a picture"
