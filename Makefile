@@ -4,6 +4,8 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3.14 py
 VENV := .venv
 BIN := $(VENV)/bin
 
+QUICK := $(filter --quick,$(ARGS))
+
 .PHONY: race test lint format notebooks bench clean
 
 race: $(VENV)/.race  ## train a network on handwritten digits with several optimizers
@@ -24,11 +26,11 @@ format: $(VENV)/.dev  ## mend the style
 notebooks: $(VENV)/.notebooks  ## open the guide in Jupyter
 	$(BIN)/jupyter lab notebooks $(ARGS)
 
-bench: $(VENV)/.bench  ## measure speed, memory and accuracy against the peers, and what is said of batch normalisation
-	$(BIN)/python benchmarks/step.py $(ARGS)
-	$(BIN)/python benchmarks/inputs.py $(filter --quick,$(ARGS))
-	$(BIN)/python benchmarks/batch_norm.py $(filter --quick,$(ARGS))
-	$(BIN)/python benchmarks/accuracy.py $(filter --quick,$(ARGS))
+bench: $(VENV)/.bench  ## measure speed, memory, accuracy and what is often said, and write the tables; --quick writes nothing
+	@for name in step inputs accuracy claims; do \
+		$(BIN)/python benchmarks/$$name.py $(if $(QUICK),--quick,--json benchmarks/results/$$name.json) || exit 1; \
+	done
+	$(if $(QUICK),,$(BIN)/python benchmarks/tables.py)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
