@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core._kinds import is_real_scalar
@@ -42,7 +43,7 @@ def check_call(
     taken = accepted(stages, kept)
     for given in (name for name in extra if name not in taken):
         near = difflib.get_close_matches(given, named, n=1, cutoff=0.7)
-        if near:
+        if near and near[0] not in extra:
             raise TypeError(f"update: no stage takes {given}=; {named[near[0]]} needs {near[0]}=. Did you mean that?")
     for need, name in needs.items():
         if need == "param" and params is None:
@@ -110,6 +111,14 @@ def check_leaves(
             f"{where} is {_summary(e)}; expected a {'complex' if is_complex(dtype_of(e)) else 'floating'} array"
         )
     raise ValueError(f"{where} has shape {tuple(np.shape(e))}; expected the same shape")
+
+
+def check_real_scalar(where: str, value: Any) -> None:
+    """What a function to be minimised gave is one real number, or will be."""
+    dtype, shape = dtype_of(value), getattr(value, "shape", ())
+    if dtype is None or shape or is_complex(dtype) or not jnp.issubdtype(dtype, jnp.number):
+        found = type(value).__name__ if dtype is None else f"{dtype} of shape {shape}"
+        raise TypeError(f"{where} must return a real scalar, got {found}")
 
 
 def _fits(g: Any, e: Any, kind: bool) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from gradtx.core import Interval, Key, Record, Stateful
+from gradtx.core._check import check_real_scalar
 from gradtx.core._kinds import typed_key
 from gradtx.core._sharding import spread
 from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide, widen
@@ -117,8 +118,5 @@ class Estimator(Record):
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(f"{self.label}: with has_aux, value_fn must return a pair, got {type(result).__name__}")
         value, aux = result if has_aux else (result, None)
-        dtype, shape = dtype_of(value), getattr(value, "shape", ())
-        if dtype is None or shape or is_complex(dtype) or not jnp.issubdtype(dtype, jnp.number):
-            found = type(value).__name__ if dtype is None else f"{dtype} of shape {shape}"
-            raise TypeError(f"{self.label}: value_fn must return a real scalar, got {found}")
+        check_real_scalar(f"{self.label}: value_fn", value)
         return widen(value), aux

@@ -3,3 +3,7 @@
 from gradtx.inspection._describe import Description as Description
 from gradtx.inspection._describe import describe as describe
 from gradtx.inspection._plot_schedule import plot_schedule as plot_schedule
+from gradtx.inspection._plot_trajectories import animate_trajectories as animate_trajectories
+from gradtx.inspection._plot_trajectories import plot_trajectories as plot_trajectories
+from gradtx.inspection._trajectory import Trajectory as Trajectory
+from gradtx.inspection._trajectory import trajectory as trajectory

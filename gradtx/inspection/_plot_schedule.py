@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from gradtx.core import chain, hyperparameters
+from gradtx.inspection._axes import axes, legend, short
 from gradtx.inspection._styles import Style, styles
 
 if TYPE_CHECKING:
@@ -72,8 +73,11 @@ def plot_schedule(
     at = np.linspace(start, stop - 1, min(stop - start, _EVALUATED)).round().astype(np.int32)
     values = [_values(c, at, log and c.quantity == quantities[0]) for c in curves]
 
-    own = ax is None
-    ax = _axes(len(curves)) if ax is None else ax
+    own, labels = ax is None, [c.label for c in curves]
+    if ax is None:
+        ax = axes("plot_schedule", labels)
+        ax.locator_params(axis="x", integer=True)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
     panels = [ax, *(ax.twinx() for _ in quantities[1:])]
     for panel, quantity in zip(panels, quantities, strict=True):
         panel.set_ylabel(quantity)
@@ -98,7 +102,7 @@ def plot_schedule(
             marker=marker, markevery=(i * every // len(curves), every),
             drawstyle="steps-post" if _is_stairs(y) else "default",
         )  # fmt: skip
-    _legend(panels, lines, [c.label for c in curves], own)
+    legend(panels, lines, labels, own)
     return ax.figure  # type: ignore[return-value]
 
 
@@ -149,8 +153,7 @@ def _several(value: Any) -> list[Any]:
 
 
 def _label(schedule: Any) -> str:
-    text = getattr(schedule, "__qualname__", None) or repr(schedule)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    return short(getattr(schedule, "__qualname__", None) or repr(schedule))
 
 
 def _values(curve: _Curve, steps: np.ndarray, positive: bool) -> np.ndarray:
@@ -192,27 +195,3 @@ def _is_stairs(values: np.ndarray) -> bool:
     """Whether every change is a jump from one level that is kept to another."""
     changes = np.diff(values) != 0
     return bool(changes.any() and not changes.all() and not (changes[1:] & changes[:-1]).any())
-
-
-def _axes(entries: int) -> "Axes":
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("plot_schedule needs matplotlib; run: pip install 'gradtx[plot]'") from error
-    ax = Figure(figsize=(8, 4 + 0.2 * entries), dpi=150, layout="constrained").subplots()
-    ax.locator_params(axis="x", integer=True)
-    ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.grid(color="0.85")
-    return ax
-
-
-def _legend(panels: list[Any], lines: list[Any], labels: list[str], own: bool) -> None:
-    """Above the axes of a figure of one's own, otherwise within them."""
-    place = panels[0].figure.legend if own else panels[-1].legend
-    legend = place(
-        lines, [str(i) for i in range(len(lines))], loc="outside upper left" if own else "best", frameon=False,
-        fontsize="small", handlelength=3.5,
-    )  # fmt: skip
-    for line, text, label in zip(lines, legend.get_texts(), labels, strict=True):
-        line.set_label(label)
-        text.set(text=label, parse_math=False)  # given to `legend`, one that begins with _ would be left out
