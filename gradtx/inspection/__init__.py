@@ -5,5 +5,8 @@ from gradtx.inspection._describe import describe as describe
 from gradtx.inspection._plot_schedule import plot_schedule as plot_schedule
 from gradtx.inspection._plot_trajectories import animate_trajectories as animate_trajectories
 from gradtx.inspection._plot_trajectories import plot_trajectories as plot_trajectories
+from gradtx.inspection._range_test import RangeTest as RangeTest
+from gradtx.inspection._range_test import plot_range_test as plot_range_test
+from gradtx.inspection._range_test import range_test as range_test
 from gradtx.inspection._trajectory import Trajectory as Trajectory
 from gradtx.inspection._trajectory import trajectory as trajectory

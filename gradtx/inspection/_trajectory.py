@@ -77,8 +77,7 @@ def trajectory(
                 return fn(x) if sample is None else sample(x, jax.random.fold_in(key, t))
 
             x, state = carry
-            value, grads = jax.value_and_grad(noisy)(x)
-            x, state = apply_gradients(tx, grads, state, x, value=value, grad=grads, value_fn=noisy)
+            x, state, _ = descend(noisy, tx, x, state)
             return (x, state), x
 
         _, points = jax.lax.scan(step, (start, tx.init(start)), jnp.arange(steps))
@@ -86,6 +85,12 @@ def trajectory(
         return Trajectory(points, jax.lax.map(fn, points))
 
     return way(start, key)
+
+
+def descend(fn: Callable[[Any], Any], tx: Any, x: Any, state: Any) -> tuple[Any, Any, Any]:
+    """(x, state, the value before) after a step of a chain that is told all there is to tell."""
+    value, grads = jax.value_and_grad(fn)(x)
+    return *apply_gradients(tx, grads, state, x, value=value, grad=grads, value_fn=fn), value
 
 
 def _floating(x: Any) -> jax.Array:
