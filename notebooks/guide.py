@@ -15,6 +15,8 @@ from sklearn.datasets import load_digits
 import gradtx as gx
 from gradtx.inspection._styles import styles
 
+EVERY = 5  # steps of `train_small` between two looks at the accuracy
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from _digits import Network as Network
 from _digits import train as train
@@ -38,9 +40,6 @@ plt.rcParams.update(
         ),
     }
 )
-
-
-EVERY = 5  # steps of `train_small` between two looks at the accuracy
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markdown:
