@@ -15,11 +15,11 @@ from sklearn.datasets import load_digits
 import gradtx as gx
 from gradtx.inspection._styles import styles
 
-EVERY = 5  # steps of `train_small` between two looks at the accuracy
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from _digits import Network as Network
 from _digits import train as train
+
+EVERY = 5  # steps of `train_small` between two looks at the accuracy
 
 _looks = [style for style, _ in zip(styles(), range(14), strict=False)]
 plt.rcParams.update(
