@@ -2,6 +2,7 @@
 
 from gradtx.inspection._describe import Description as Description
 from gradtx.inspection._describe import describe as describe
+from gradtx.inspection._plot_loss_surface import plot_loss_surface as plot_loss_surface
 from gradtx.inspection._plot_schedule import plot_schedule as plot_schedule
 from gradtx.inspection._plot_trajectories import animate_trajectories as animate_trajectories
 from gradtx.inspection._plot_trajectories import plot_trajectories as plot_trajectories

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# A point in no curve's colour.
+MARK: Any = {"linestyle": "", "color": "1", "markeredgecolor": "0", "markeredgewidth": 1.5}
+
 
 def axes(function: str, labels: list[str], height: float = 4.0) -> "Axes":
     """Those of a new figure, which pyplot does not know of, with room for a legend."""

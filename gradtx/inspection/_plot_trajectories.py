@@ -9,8 +9,8 @@ import numpy as np
 
 from gradtx.core import Interval
 from gradtx.core._transformation import Transforms
-from gradtx.inspection._axes import axes, legend, short
-from gradtx.inspection._contours import contours
+from gradtx.inspection._axes import MARK, axes, legend, short
+from gradtx.inspection._contours import around, contours, heights
 from gradtx.inspection._styles import styles
 from gradtx.inspection._trajectory import trajectory
 
@@ -154,10 +154,7 @@ def _draw(
     low, high = np.stack([mine if lim is None else lim for mine, lim in zip(limits, given, strict=True)], 1)
 
     x, y = np.linspace(low, high, 201).T
-    heights = jax.jit(jax.vmap(fn))(jnp.asarray(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2), float))
-    heights = np.asarray(heights, float).reshape(201, 201)
-    if not np.isfinite(heights).any():
-        raise ValueError(f"{where}: fn is finite nowhere for x₀ in {x[0]:g} … {x[-1]:g}, x₁ in {y[0]:g} … {y[-1]:g}")
+    z = heights(f"{where}: fn", fn, x, y, at_once=len(x) * len(y))
     inside = ((low <= points) & (points <= high)).all(-1)
     diverged = ~inside[:, -1] & ~(values[:, -1] <= values[:, 0])
     names = [name + " (diverged)" * bool(left) for name, left in zip(labels, diverged, strict=True)]
@@ -168,7 +165,7 @@ def _draw(
     ax.grid(visible=False)
     ax.set(xlabel="x₀", ylabel="x₁", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
     floor = np.inf if minimum is None else float(fn(jnp.asarray(marks[-1][-1], float)))
-    contours(ax, x, y, heights, "f", floor)
+    contours(ax, x, y, z, "f", floor)
     ways = []
     for way, seen, left, style in zip(points, inside, diverged, styles(), strict=False):
         look: Any = (
@@ -184,8 +181,7 @@ def _draw(
         ways[-1].show(steps)
     lines = [way.line for way in ways]
     for _, marker, at in marks:
-        size = 8 if marker == "o" else 14
-        lines += ax.plot(*at[:, None], marker, color="1", markeredgecolor="0", markeredgewidth=1.5, markersize=size)
+        lines += ax.plot(*at[:, None], **MARK, marker=marker, markersize=8 if marker == "o" else 14)
     legend([ax], lines, names, own)
     return ax, ways
 
@@ -197,10 +193,7 @@ def _limits(points: np.ndarray, values: np.ndarray, marks: list[np.ndarray]) -> 
     # Where no chain descends, the first steps tell the scale.
     rise = (begin - lowest) / 4 or 4 * (np.median(values[:, 1:11][finite[:, 1:11]]) - begin)
     shown = np.vstack([points[finite & (values <= begin + rise)], *marks])
-    low, high = shown.min(0), shown.max(0)
-    width = np.maximum(high - low, (high - low).max() / 20) if (high > low).any() else np.ones(2)
-    middle = (low + high) / 2
-    return np.stack([middle - 0.6 * width, middle + 0.6 * width], 1)
+    return around(shown)
 
 
 def _labelled(where: str, chains: Any) -> list[tuple[str, Any]]:

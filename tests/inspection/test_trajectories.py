@@ -270,7 +270,7 @@ def test_errors_of_the_pictures(draw, chains, start, more, error, words):
 
 
 def test_more_errors_of_the_pictures(monkeypatch):
-    with pytest.raises(ValueError, match="plot_trajectories: fn is finite nowhere for x₀ in"):
+    with pytest.raises(ValueError, match="plot_trajectories: fn is finite nowhere on"):
         plot_trajectories(lambda x: x[0] * jnp.nan, CHAINS, START, 3)
     with pytest.raises(ValueError, match=r"animate_trajectories: frames must be in \[2, inf\), got 1"):
         animate_trajectories(ravine, CHAINS, START, 3, frames=1)
