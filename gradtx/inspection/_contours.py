@@ -55,11 +55,12 @@ def _levels(z: Any, floor: float) -> tuple[float, np.ndarray]:
     each of which and the next are as many points of the picture.
     """
     found = z.compressed()
+    floor = floor if np.isfinite(floor) else np.inf
     low, high = min(floor, found.min()), found.max()
     if low == high:
         return low, np.empty(0)
     near = np.quantile(found, 0.002) - low
-    if near > 0 and (np.isfinite(floor) or found.min() in z[1:-1, 1:-1]):
+    if near > 0 and (floor < np.inf or found.min() in z[1:-1, 1:-1]):
         low = 0.0 if abs(low) <= near else low
         decades = 10.0 ** np.arange(np.floor(np.log10(near)), np.log10(high - low))
         each = (np.outer(decades, series).ravel() for series in _SERIES)

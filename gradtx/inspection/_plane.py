@@ -1,5 +1,7 @@
 """Directions in which parameters are moved, and the plane that two of them span."""
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core._check import check_leaves, check_structure
-from gradtx.core._trees import dtype_of, flatten, is_complex, is_trainable, wide, widen
+from gradtx.core._trees import dtype_of, flatten, is_complex, is_trainable, wide
 
 
 class Vectors:
@@ -28,12 +30,8 @@ class Vectors:
 
     def tree(self, vector: jax.Array) -> Any:
         """The parameters that the vector stands for."""
-        leaves, begin = list(self.params.leaves), 0
-        for i, leaf in enumerate(leaves):
-            if is_trainable(leaf):
-                end = begin + np.size(leaf)
-                leaves[i] = jnp.asarray(vector[begin:end].reshape(np.shape(leaf)), dtype_of(leaf))
-                begin = end
+        parts = iter(self._parts(vector))
+        leaves = [jnp.asarray(next(parts), dtype_of(x)) if is_trainable(x) else x for x in self.params.leaves]
         return self.params.unflatten(leaves)
 
     def given(self, directions: Sequence[Any]) -> jax.Array:
@@ -52,29 +50,20 @@ class Vectors:
     def random(self, normalize: str | None, key: jax.Array) -> jax.Array:
         """Two directions drawn from N(0, I), and normalised."""
 
-        def draw(key: jax.Array, leaf: Any) -> jax.Array:
-            drawn = jax.random.normal(key, np.shape(leaf), wide(dtype_of(leaf)))
-            if normalize is None:
-                return drawn
+        def scaled(drawn: jax.Array, theta: jax.Array) -> jax.Array:
             if drawn.ndim < 2:
-                return jnp.zeros_like(drawn)
+                return jnp.zeros(drawn.size, self.dtype)
             axes = tuple(range(drawn.ndim - 1)) if normalize == "filter" else None
-            mine, theirs = (jnp.sqrt(jnp.sum(x**2, axes, keepdims=True)) for x in (drawn, widen(leaf)))
-            return drawn * jnp.where(mine > 0, theirs / mine, 0.0)
+            mine, theirs = (jnp.sqrt(jnp.sum(x**2, axes, keepdims=True)) for x in (drawn, theta))
+            return (drawn * jnp.where(mine > 0, theirs / mine, 0.0)).ravel()
 
         @jax.jit
-        def plane_of(key: jax.Array, theta: jax.Array) -> jax.Array:
-            leaves = flatten(self.tree(theta)).leaves
+        @functools.partial(jax.vmap, in_axes=(0, None))
+        def direction(drawn: jax.Array, theta: jax.Array) -> jax.Array:
+            return jnp.concatenate(list(map(scaled, self._parts(drawn), self._parts(theta))))
 
-            def direction(key: jax.Array) -> jax.Array:
-                keys = jax.random.split(key, len(leaves))
-                return self._vector(
-                    [draw(k, x) if is_trainable(x) else None for k, x in zip(keys, leaves, strict=True)]
-                )
-
-            return jnp.stack([direction(k) for k in jax.random.split(key)])
-
-        plane = plane_of(key, self.theta)
+        drawn = jax.random.normal(key, (2, self.theta.size), self.dtype)
+        plane = drawn if normalize is None else direction(drawn, self.theta)
         if not plane.any():
             raise ValueError(
                 f"{self.where}: params have no array of two or more axes that is not 0, and others are moved along "
@@ -112,6 +101,12 @@ class Vectors:
         """The coordinates of the points of the plane that are nearest to those of the path."""
         gram = np.asarray(plane @ plane.T, float)
         return np.linalg.solve(gram, np.asarray(plane @ way.T, float)).T
+
+    def _parts(self, vector: jax.Array) -> list[jax.Array]:
+        """What belongs to each of the moved arrays, in its shape."""
+        shapes = [np.shape(x) for x in self.params.leaves if is_trainable(x)]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        return [x.reshape(shape) for x, shape in zip(jnp.split(vector, ends[:-1]), shapes, strict=True)]
 
     def _vector(self, leaves: Sequence[Any], lead: int = 0) -> jax.Array:
         """All as one axis, after `lead` others; 0 where there is None."""

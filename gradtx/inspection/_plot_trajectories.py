@@ -66,7 +66,7 @@ def plot_trajectories(
         ImportError: matplotlib is not installed.
         TypeError: what `trajectory` says.
         ValueError: there is no chain, `start` or `minimum` is not two finite numbers, limits are not two increasing
-            numbers, or f is finite nowhere in the picture.
+            numbers, or f is not finite at the start.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> ravine, chains = lambda x: x[0] ** 2 + 20 * x[1] ** 2, {"plain": gx.sgd(0.04), "Adam": gx.adam(0.3)}
@@ -114,6 +114,7 @@ def animate_trajectories(
     from matplotlib.animation import FuncAnimation
 
     figure: Any = ax.figure
+    steps = len(ways[0].points) - 1
     shown = np.unique(np.linspace(0, steps, min(frames, steps + 1)).round().astype(int)).tolist()
 
     def show(step: int) -> list[Any]:
@@ -150,6 +151,8 @@ def _draw(
     labels, txs = zip(*_labelled(where, chains), strict=True)
     found = [trajectory(fn, tx, start, steps, sample=sample, key=key) for tx in txs]
     points, values = (np.stack([np.asarray(x, float) for x in part]) for part in zip(*found, strict=True))
+    if not np.isfinite(values[0, 0]):
+        raise ValueError(f"{where}: fn must be finite at the start, got {values[0, 0]}")
     limits = _limits(points, values, [at for _, _, at in marks])
     low, high = np.stack([mine if lim is None else lim for mine, lim in zip(limits, given, strict=True)], 1)
 
@@ -168,17 +171,16 @@ def _draw(
     contours(ax, x, y, z, "f", floor)
     ways = []
     for way, seen, left, style in zip(points, inside, diverged, styles(), strict=False):
-        look: Any = (
-            {"marker": "x", "markeredgewidth": 2.5} if left else {"marker": style.marker, "markeredgecolor": "1"}
-        )
         (line,) = ax.plot(
-            [], [], color=style.colour, linestyle=style.dashes, linewidth=style.width, markersize=9, **look
-        )
-        last = int(np.flatnonzero(seen)[-1]) if left and seen.any() else steps
+            [], [], color=style.colour, linestyle=style.dashes, linewidth=style.width, markersize=9,
+            marker="x" if left else style.marker, markeredgecolor=style.colour if left else "1",
+            markeredgewidth=2.5 if left else 1.0,
+        )  # fmt: skip
+        last = int(np.flatnonzero(seen)[-1]) if left and seen.any() else len(way) - 1
         # Of a way that has left for good, the step that led out is seen and no other.
         way[last + 2 :] = np.nan
         ways.append(_Way(way, last, line))
-        ways[-1].show(steps)
+        ways[-1].show(len(way) - 1)
     lines = [way.line for way in ways]
     for _, marker, at in marks:
         lines += ax.plot(*at[:, None], **MARK, marker=marker, markersize=8 if marker == "o" else 14)
@@ -191,9 +193,8 @@ def _limits(points: np.ndarray, values: np.ndarray, marks: list[np.ndarray]) -> 
     begin, finite = values[0, 0], np.isfinite(values)
     lowest = values[finite].min(initial=begin)
     # Where no chain descends, the first steps tell the scale.
-    rise = (begin - lowest) / 4 or 4 * (np.median(values[:, 1:11][finite[:, 1:11]]) - begin)
-    shown = np.vstack([points[finite & (values <= begin + rise)], *marks])
-    return around(shown)
+    rise = (begin - lowest) / 4 or 4 * (np.median(values[:, :10][finite[:, :10]]) - begin)
+    return around(np.vstack([points[finite & (values <= begin + rise)], *marks]))
 
 
 def _labelled(where: str, chains: Any) -> list[tuple[str, Any]]:
