@@ -13,11 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import gradtx as gx
+from gradtx.race._chain import parse_chain, parse_schedule
 from gradtx.race._errors import InputError, shorten, unknown
-from gradtx.race._optimizers import OPTIMIZERS
+from gradtx.race._optimizers import OPTIMIZERS, SCHEDULES, Schedule, entries
 from gradtx.race._signals import NOTHING, Signals
 
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+_SEEDS = 2**32
 
 _DESCRIPTION = """\
 Train one small Flax network with several optimizers side by side: the same initial parameters, the same
@@ -69,6 +72,27 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _chain(text: str) -> tuple[str, gx.Transformation]:
+    try:
+        tx = parse_chain(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    # What it prints and draws must be printable, in every encoding and font.
+    return " ".join(text.encode("ascii", "backslashreplace").decode().split()), tx
+
+
+def _schedule(text: str) -> Schedule:
+    if text in SCHEDULES:
+        return Schedule(text, SCHEDULES[text])
+    if "(" not in text:
+        raise argparse.ArgumentTypeError(unknown("schedule", text, SCHEDULES))
+    try:
+        factor = parse_schedule(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Schedule(text, lambda rate, _: gx.schedules.scale(factor, rate))
+
+
 def _text(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
@@ -90,8 +114,11 @@ def parser() -> argparse.ArgumentParser:
     )
     rates = ", ".join(f"{name} {rate:g}" for name, (rate, _) in OPTIMIZERS.items())
     add = race.add_argument
-    add("--optimizers", type=_names, default=list(OPTIMIZERS), metavar="A,B,...",
-        help=f"which to race (default: {','.join(OPTIMIZERS)})")  # fmt: skip
+    add("--optimizers", type=_names, metavar="A,B,...",
+        help=f"which to race (default: {','.join(OPTIMIZERS)}; with --chain, none)")  # fmt: skip
+    add("--chain", type=_chain, action="append", default=[], metavar="CODE",
+        help="another to race, as gradtx's code for it, such as 'chain(clip_by_global_norm(1.0), adamw(3e-4))': "
+        "functions of gradtx and gradtx.schedules, numbers, strings and the like; may be repeated")  # fmt: skip
     add("--data", type=_text, default="digits", metavar="NAME|PATH",
         help=f"a data set of scikit-learn's ({', '.join(BUNDLED)}), a CSV file with a header, or an NPZ file "
         "with arrays x and y (default: digits)")  # fmt: skip
@@ -102,12 +129,31 @@ def parser() -> argparse.ArgumentParser:
     add("--batch-size", type=_whole(1, 10**9), metavar="N",
         help="examples in a step (default: 64, or all where there are fewer)")  # fmt: skip
     add("--batch-norm", action="store_true", help="normalise each hidden layer over the mini-batch before its ReLU")
-    add("--learning-rate", type=_rate, metavar="RATE", help=f"one for all (default: {rates})")
-    add("--seed", type=_whole(0, 2**32 - 1), default=0, metavar="N",
+    add("--learning-rate", type=_rate, metavar="RATE", help=f"one for all that are named (default: {rates})")
+    add("--schedule", type=_schedule, default=_schedule("constant"), metavar="NAME|CODE",
+        help=f"of the learning rate of all that are named, over the whole race, from which it is the highest: "
+        f"{', '.join(SCHEDULES)}; or a factor to it, such as 'cosine_decay(1.0, 300)' (default: constant)")  # fmt: skip
+    add("--seed", type=_whole(0, _SEEDS - 1), default=0, metavar="N",
         help="of the split, the initial parameters and the batches (default: 0)")  # fmt: skip
+    add("--seeds", type=_whole(1, 100), default=1, metavar="N",
+        help="race with N seeds at once, from --seed on; tells the mean and the spread (default: 1)")  # fmt: skip
     add("--out", type=_text, default="race", metavar="DIR",
         help="where race.png and race.json go; made if missing (default: race)")  # fmt: skip
     return top
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Whether the options go together; fills in which optimizers race."""
+    if args.optimizers is None:
+        args.optimizers = [] if args.chain else list(OPTIMIZERS)
+    chains = [tx for _, tx in args.chain]
+    if twice := next((code for i, (code, tx) in enumerate(args.chain) if tx in chains[:i]), None):
+        raise InputError(f"argument --chain: {shorten(twice)} is given twice")
+    for option, given in (("learning-rate", args.learning_rate), ("schedule", args.schedule.text != "constant")):
+        if given and not args.optimizers:
+            raise InputError(f"argument --{option}: is for --optimizers, and there are none; a --chain says its own")
+    if args.seed + args.seeds > _SEEDS:
+        raise InputError(f"argument --seeds: {args.seeds} from --seed {args.seed} on go beyond {_SEEDS - 1}")
 
 
 def _race(args: argparse.Namespace, signals: Signals) -> None:
@@ -118,8 +164,8 @@ def _race(args: argparse.Namespace, signals: Signals) -> None:
     from gradtx.race._read import load
 
     table = load(args.data, args.target, args.task != "regression", BUNDLED)
-    problem = prepare(table, args.task, args.seed)
-    size = len(problem.x_train)
+    problems = [prepare(table, args.task, args.seed + i) for i in range(args.seeds)]
+    size = len(problems[0].x_train)
     args.batch_size = args.batch_size or min(64, size)
     if args.batch_size > size:
         raise InputError(f"argument --batch-size: {args.batch_size} is more than the {size} training examples")
@@ -132,7 +178,8 @@ def _race(args: argparse.Namespace, signals: Signals) -> None:
     from gradtx.race._display import Display
     from gradtx.race._train import Race
 
-    race = Race(problem, args)
+    race = Race(problems, args)
+    race.enter(entries(args, race.steps))
     signals.saving = True
     with Display(race) as display:
         folder.begin(race.result("running"))
@@ -164,6 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             top.print_help()
             return 0
+        _check(args)
         with signals:
             _race(args, signals)
     except InputError as error:
