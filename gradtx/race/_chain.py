@@ -159,7 +159,7 @@ class _Parser:
                 warnings.simplefilter("error")
                 return ast.literal_eval(token.text)
         except (SyntaxError, ValueError, Warning):
-            self.fail(token, f"{shorten(token.text)} has an escape that Python does not know")
+            self.fail(token, f"{shorten(token.text)} has escapes that Python does not read")
 
     def named(self, token: _Token) -> Any:
         if token.text in _CONSTANTS:
@@ -168,11 +168,11 @@ class _Parser:
         function = _NAMESPACES.get(prefix, {}).get(name)
         if function is None:
             self.fail(token, unknown("name", token.text, _NAMESPACES[""]))
-        if self.next_is("("):
-            return self.call(function, token)
-        if function is not gx.matrices_only:
+        if function is gx.matrices_only:  # a mask, which parameters are given to
+            return function
+        if not self.next_is("("):
             self.fail(token, f"{token.text} is to be called, as in {token.text}(...)")
-        return function
+        return self.call(function, token)
 
     def call(self, function: Callable[..., Any], token: _Token) -> Any:
         signature = inspect.signature(function)

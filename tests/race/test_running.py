@@ -1,4 +1,3 @@
-import json
 import math
 import os
 import re
@@ -12,26 +11,11 @@ import pytest
 from matplotlib.image import imread
 from sklearn.model_selection import train_test_split
 
-import gradtx as gx
-from gradtx.race._cli import main, parser
+from gradtx.race._chain import parse_chain
 from gradtx.race._contestant import Contestant
 from gradtx.race._data import prepare
 from gradtx.race._read import Table, load
-from gradtx.race._optimizers import OPTIMIZERS, SCHEDULES, entries
-from gradtx.race._train import Race
-
-
-def strict(path):
-    def refuse(word):
-        raise AssertionError(f"{word} is not JSON")
-
-    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
-
-
-def race(out, *args):
-    assert main(["race", "--out", str(out), *args]) == 0
-    assert imread(out / "race.png").ndim == 3
-    return strict(out / "race.json")
+from tests.race.contests import contest, finish, race, strict
 
 
 def test_the_command_learns_digits_and_leaves_its_results(start, tmp_path):
@@ -96,7 +80,7 @@ def test_all_five_race_unless_told_otherwise(tmp_path):
     assert rates == {"sgd": 0.1, "momentum": 0.03, "rmsprop": 0.001, "adam": 0.003, "adamw": 0.003}
     for chain in chains.values():
         # What race.json calls a chain is the code that makes it.
-        assert repr(eval(chain["chain"], dict(vars(gx)))) == chain["chain"]
+        assert repr(parse_chain(chain["chain"])) == chain["chain"]
 
 
 def test_regression(tmp_path, capsys):
@@ -194,23 +178,6 @@ def test_a_wild_test_value_is_infinite_but_zero_where_training_saw_a_constant():
     problem = prepare(Table("t", x, np.arange(50.0)), None, seed=0)
     assert problem.x_test[0].tolist() == [np.inf, 0.0]
     assert np.isfinite(problem.x_test[1:]).all()
-
-
-def contest(rows, *args):
-    """A race on a small regression, ready to run."""
-    defaults = "--optimizers", "sgd,adam", "--epochs", "2", "--batch-size", "16"
-    args = parser().parse_args(["race", *defaults, *args])
-    x = np.random.default_rng(0).normal(size=(rows, 3))
-    table = Table("t", x, x[:, 0] * x[:, 1] + x[:, 2])
-    race = Race([prepare(table, None, args.seed + i) for i in range(args.seeds)], args)
-    race.enter(entries(args, race.steps))
-    return race
-
-
-def finish(race):
-    for _ in race.run(lambda: False, lambda: None):
-        pass
-    return race
 
 
 def test_every_contestant_sees_every_training_example_once_an_epoch(monkeypatch):
