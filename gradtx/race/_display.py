@@ -40,6 +40,7 @@ class Display:
         settings = self._race.settings
         kind = f"{self._race.problem.outputs} classes" if self._race.classification else "regression"
         network = "-".join(map(str, settings["network"])) + " with batch normalisation" * settings["batch_norm"]
+        found = "learning rates: found by range tests\n" * settings["find_lr"]
         schedule = f"schedule of the learning rates: {settings['schedule']}\n"
         self._console.print(
             Text(
@@ -47,7 +48,7 @@ class Display:
                 f"{settings['training_examples']} training and {settings['test_examples']} test examples\n"
                 f"network {network}, batches of {settings['batch_size']}, "
                 f"{seeds_as_text(settings['seeds'])}, on {settings['device']}\n"
-                f"{schedule * (settings['schedule'] != 'constant')}loss: {settings['loss']}"
+                f"{found}{schedule * (settings['schedule'] != 'constant')}loss: {settings['loss']}"
             )
         )
         for contestant in filter(lambda c: c.code, self._race.contestants):

@@ -1,7 +1,7 @@
 """What can be raced: optimizers by name, with a schedule of their learning rate, and chains."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gradtx as gx
@@ -46,11 +46,11 @@ class Entry(NamedTuple):
     code: str | None = None
 
 
-def entries(args: argparse.Namespace, steps: int) -> Iterator[Entry]:
-    """The named optimizers, and the chains."""
+def entries(args: argparse.Namespace, steps: int, found: Mapping[str, float] = {}) -> Iterator[Entry]:
+    """The named optimizers, at the learning rates that were found, given or by default, and the chains."""
     for name in args.optimizers:
         default, make = OPTIMIZERS[name]
-        rate = args.learning_rate or default
+        rate = found.get(name) or args.learning_rate or default
         yield Entry(name, make(args.schedule.at(rate, steps)), rate)
     for number, (code, tx) in enumerate(args.chain, start=1):
         yield Entry(f"chain {number}", tx, code=code)

@@ -58,7 +58,8 @@ def draw(result: dict[str, Any]) -> Figure:
 def _legend(figure: Figure, panel: Any, chains: dict[str, Any], settings: dict[str, Any]) -> None:
     """Within a panel, or below both where code takes more room."""
     several, schedule = len(settings["seeds"]) > 1, settings["schedule"]
-    labels = [f"optimizer (learning rate{'' if schedule == 'constant' else f', schedule {schedule}'})"]
+    found, scheduled = " found" * settings["find_lr"], f", schedule {schedule}" * (schedule != "constant")
+    labels = [f"optimizer (learning rate{found}{scheduled})"]
     for name, chain in chains.items():
         rest = f": {chain['code']}" if chain["code"] else f" ({chain['learning_rate']:g})"
         count = f" for {len(chain['diverged_seeds'])} of {len(settings['seeds'])} seeds" * several

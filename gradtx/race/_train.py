@@ -15,7 +15,7 @@ import gradtx as gx
 from gradtx.race._contestant import Contestant, Measures, over, summary
 from gradtx.race._data import Problem
 from gradtx.race._network import Network
-from gradtx.race._optimizers import Entry
+from gradtx.race._optimizers import OPTIMIZERS, Entry
 
 _HIDDEN = 64
 
@@ -43,7 +43,7 @@ class Race:
             self.batches.append(gx.inputs.minibatches(train, args.batch_size, batches_key))
             self._graph, *parts = initial(network_key)
             variables.append(tuple(parts))
-        self._variables = _together(variables)
+        self._first, self._variables = variables[0], _together(variables)
         self._train = _together([batches.data for batches in self.batches])
         self._test = _together([jax.device_put((problem.x_test, problem.y_test)) for problem in problems])
         self._evaluate = jax.jit(over(self.seeds)(self._measures))
@@ -64,6 +64,7 @@ class Race:
             "seed": args.seed,
             "seeds": list(self.seeds),
             "schedule": args.schedule.text,
+            "find_lr": args.find_lr,
             "device": jax.devices()[0].device_kind,
         }
 
@@ -103,6 +104,15 @@ class Race:
     def steps(self) -> int:
         """How many there are in all epochs."""
         return self.epochs * self.batches[0].steps_per_epoch
+
+    def range_test(self, name: str) -> gx.inspection.RangeTest:
+        """How large a learning rate the first seed's network and mini-batches bear with an optimizer."""
+        params, statistics = self._first
+
+        def loss(params, batch):
+            return self._batch_loss(params, statistics, batch)[0]
+
+        return gx.inspection.range_test(OPTIMIZERS[name][1], loss, params, self.batches[0])
 
     def enter(self, entries: Iterable[Entry]) -> None:
         """Let them take part."""

@@ -5,9 +5,10 @@ import json
 import numpy as np
 from matplotlib.image import imread
 
-from gradtx.race._cli import main, parser
+from gradtx.race._cli import main
 from gradtx.race._data import prepare
 from gradtx.race._optimizers import entries
+from gradtx.race._options import check, parser
 from gradtx.race._read import Table
 from gradtx.race._train import Race
 
@@ -29,6 +30,7 @@ def contest(rows, *args):
     """A race on a small regression, ready to run."""
     defaults = "--optimizers", "sgd,adam", "--epochs", "2", "--batch-size", "16"
     args = parser().parse_args(["race", *defaults, *args])
+    check(args)
     x = np.random.default_rng(0).normal(size=(rows, 3))
     table = Table("t", x, x[:, 0] * x[:, 1] + x[:, 2])
     race = Race([prepare(table, None, args.seed + i) for i in range(args.seeds)], args)

@@ -57,6 +57,8 @@ def rejected(capsys, *args):
         (["--chain", "adam(1e-3)", "--chain", " adam( 0.001)"], ["--chain", "'adam( 0.001)' is given twice"]),
         (["--chain", "adam(1e-3)", "--learning-rate", "0.1"], ["--learning-rate", "--optimizers", "none"]),
         (["--chain", "adam(1e-3)", "--schedule", "cosine"], ["--schedule", "--optimizers", "none"]),
+        (["--chain", "adam(1e-3)", "--find-lr"], ["--find-lr", "--optimizers", "none"]),
+        (["--find-lr", "--learning-rate", "0.1"], ["--find-lr", "not allowed with argument --learning-rate"]),
         (["--schedule", "cosin"], ["--schedule", "unknown schedule 'cosin'", "did you mean cosine", "one_cycle"]),
         (["--schedule", "cosine_decay(1.0)"], ["--schedule", "column 1: cosine_decay(...): missing"]),
         (["--schedule", "adam(1e-3)"], ["--schedule", "expected a schedule"]),

@@ -2,17 +2,23 @@
 
 import re
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 import gradtx as gx
 from gradtx.race._chain import parse_chain
+from gradtx.race._cli import main
 from gradtx.race._display import _losses
 from gradtx.race._errors import InputError
-from gradtx.race._optimizers import SCHEDULES
+from gradtx.race._optimizers import OPTIMIZERS, SCHEDULES, entries
+from gradtx.race._options import check, parser
 from gradtx.race._plot import draw
+from gradtx.race._results import Folder
+from gradtx.race._train import Race
 from tests.race.contests import contest, finish, race
 
 
@@ -21,19 +27,18 @@ def curves(race):
 
 
 def test_a_chain_races_like_the_optimizer_that_it_is():
-    found = curves(finish(contest(50, "--chain", "sgd(0.1)", "--chain", "chain(clip(1e9), adam(3e-3))")))
-    np.testing.assert_array_equal(found["chain 1"], found["sgd"])
-    np.testing.assert_allclose(found["chain 2"], found["adam"], rtol=1e-6)
+    found = curves(finish(contest(50, "--optimizers", "adam", "--chain", "adam(3e-3)")))
+    np.testing.assert_array_equal(found["chain 1"], found["adam"])
 
 
-def test_chains_alone_race_unless_optimizers_are_named(tmp_path, capsys):
-    code = "chain(clip_by_global_norm(1.0),\n  adamw(3e-4, mask='*kernel*'), named('é', trace(0.9)))"
-    result = race(tmp_path, "--data", "iris", "--epochs", "1", "--chain", code)
-    (name, chain), *others = result["chains"].items()
-    assert (name, others, chain["learning_rate"]) == ("chain 1", [], None)
-    assert chain["code"] == r"chain(clip_by_global_norm(1.0), adamw(3e-4, mask='*kernel*'), named('\xe9', trace(0.9)))"
-    assert parse_chain(chain["chain"]) == parse_chain(code)
-    assert f"chain 1: {chain['code']}\n" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [([], list(OPTIMIZERS)), (["--chain", "adam(1)"], []), (["--chain", "adam(1)", "--optimizers", "sgd"], ["sgd"])],
+)
+def test_chains_alone_race_unless_optimizers_are_named(options, names):
+    args = parser().parse_args(["race", *options])
+    check(args)
+    assert [entry.name for entry in entries(args, 10)] == names + ["chain 1"] * bool(options)
 
 
 def test_a_chain_is_told_the_loss_of_the_batch():
@@ -86,42 +91,40 @@ def test_a_schedule_as_code_is_a_factor():
 
 
 def test_seeds_race_together_as_each_alone():
-    options = "--batch-norm", "--chain", "chain(clip_by_global_norm(0.1), sgd(0.5))"
-    together = finish(contest(50, *options, "--seed", "4", "--seeds", "3"))
-    alone = [finish(contest(50, *options, "--seed", seed)) for seed in ("4", "5", "6")]
-    result, results = together.result("finished"), [race.result("finished") for race in alone]
-    assert result["settings"]["seeds"] == [4, 5, 6]
-    for name, chain in result["chains"].items():
-        singles = [single["chains"][name] for single in results]
-        for key in result["initial"]["lowest"]:
-            values = np.array([single[key] for single in singles])
-            several = [chain["seeds"][seed][key] for seed in ("4", "5", "6")]
-            np.testing.assert_allclose(several, values, rtol=1e-4)
+    options = "--batch-norm", "--optimizers", "sgd", "--chain", "chain(clip_by_global_norm(0.1), adam(0.01))"
+    together = finish(contest(50, *options, "--seed", "4", "--seeds", "2")).result("finished")
+    alone = finish(contest(50, *options, "--seed", "5")).result("finished")
+    assert together["settings"]["seeds"] == [4, 5]
+    for key in alone["initial"]:
+        np.testing.assert_allclose(together["initial"]["seeds"]["5"][key], alone["initial"][key], rtol=1e-5)
+    for name, chain in together["chains"].items():
+        assert chain["state_bytes"] == alone["chains"][name]["state_bytes"]
+        for key in alone["initial"]:
+            several = [chain["seeds"][seed][key] for seed in ("4", "5")]
+            np.testing.assert_allclose(several[1], alone["chains"][name][key], rtol=1e-4)
+            assert several[0] != several[1]
             np.testing.assert_allclose(chain[key], np.mean(several, 0), rtol=1e-12)
             np.testing.assert_allclose(chain["standard_deviation"][key], np.std(several, 0, ddof=1), rtol=1e-12)
             np.testing.assert_array_equal(chain["lowest"][key], np.min(several, 0))
             np.testing.assert_array_equal(chain["highest"][key], np.max(several, 0))
-            initial = [single["initial"][key] for single in results]
-            np.testing.assert_allclose(result["initial"][key], np.mean(initial), rtol=1e-5)
-        assert {chain["state_bytes"]} == {single["state_bytes"] for single in singles}
-        assert len(set(np.round(several, 6)[:, -1])) == 3
 
 
 def test_an_interrupt_leaves_what_all_seeds_have_done():
     race, calls = contest(50, "--seeds", "2", "--epochs", "9"), []
+    empty = race.result("interrupted")
     list(race.run(lambda: calls.append(0) or len(calls) > 9, lambda: None))  # six calls an epoch
     result = race.result("interrupted")
-    assert result["epochs_done"] == 1
-    for chain in result["chains"].values():
-        assert len(chain["test_loss"]) == len(chain["seeds"]["1"]["test_loss"]) == 1
-    empty = contest(50, "--seeds", "2").result("interrupted")
-    assert empty["chains"]["sgd"]["highest"]["test_loss"] == []
-    for each in (result, empty):
-        draw(each)
+    assert (empty["epochs_done"], result["epochs_done"]) == (0, 1)
+    for found in (empty, result):
+        for chain in found["chains"].values():
+            lengths = {len(x["test_loss"]) for x in (chain, chain["highest"], *chain["seeds"].values())}
+            assert lengths == {found["epochs_done"]}
+        draw(found)
 
 
 def test_the_table_tells_mean_and_spread(tmp_path, capsys):
-    args = "--data", "iris", "--epochs", "1", "--optimizers", "sgd", "--chain", "adamw(3e-4)", "--schedule", "cosine"
+    code = "chain(clip_by_global_norm(1.0),\n  adamw(3e-4, mask='*kernel*'), named('é', trace(0.9)))"
+    args = "--data", "iris", "--epochs", "1", "--optimizers", "sgd", "--chain", code, "--schedule", "cosine"
     result = race(tmp_path, *args, "--seeds", "3")
     out = capsys.readouterr().out
     row, below = re.search(r"\n sgd (.*)\n (.*)\n", out).groups()
@@ -131,6 +134,13 @@ def test_the_table_tells_mean_and_spread(tmp_path, capsys):
     assert "mean ± standard deviation over seeds 0 to 2" in out
     assert "schedule of the learning rates: cosine\n" in out
     assert all(len(line) <= 80 for line in out[out.index(" optimizer ") : out.index("\nmean")].splitlines())
+    chain = result["chains"]["chain 1"]
+    shown = r"chain(clip_by_global_norm(1.0), adamw(3e-4, mask='*kernel*'), named('\xe9', trace(0.9)))"
+    assert chain["learning_rate"] is None
+    assert chain["code"] == shown
+    assert parse_chain(chain["chain"]) == parse_chain(shown) == parse_chain(code)
+    assert f"\nchain 1: {shown}\n" in out
+    assert re.search(r"\n chain 1 +- ", out)
 
 
 def test_a_seed_that_diverges_is_counted():
@@ -144,3 +154,37 @@ def test_a_seed_that_diverges_is_counted():
     assert (first.diverged, second.diverged) == ([1], [])
     labels = [text.get_text() for text in draw(race.result("finished")).axes[0].get_legend().get_texts()]
     assert labels == ["sgd (0.1) diverged for 1 of 2 seeds", "adam (0.003)"]
+
+
+def test_the_learning_rates_that_are_found_are_raced(tmp_path, capsys):
+    args = "--data", "wine", "--epochs", "1", "--optimizers", "momentum", "--schedule", "linear", "--find-lr"
+    result = race(tmp_path, *args)
+    out = capsys.readouterr().out
+    assert result["settings"]["find_lr"]
+    rate = result["chains"]["momentum"]["learning_rate"]
+    assert 1e-5 < rate < 5
+    assert f"linear({rate}, 0.0, 3)" in result["chains"]["momentum"]["chain"]
+    assert re.search(rf"\n momentum +{rate:g} ", out)
+    assert "learning rates: found by range tests\n" in out
+    assert f"wrote {tmp_path / 'race.json'}, {tmp_path / 'find_lr.png'} and {tmp_path / 'race.png'}\n" in out
+    assert imread(tmp_path / "find_lr.png").ndim == 3
+    Folder(tmp_path).begin({})
+    assert [path.name for path in tmp_path.iterdir()] == ["race.json"]
+
+
+def test_a_range_test_is_of_the_first_seed_and_leaves_the_race_as_it_was():
+    race = contest(50, "--optimizers", "sgd", "--batch-norm", "--seeds", "2")
+    before = jax.tree.map(np.asarray, race._variables)
+    found = race.range_test("sgd")
+    chex.assert_trees_all_equal(race._variables, before)
+    first = jax.tree.map(lambda x: x[0], (*before, next(race._epoch(0))))
+    assert float(found.losses[0]) == pytest.approx(float(race._batch_loss(*first)[0]), rel=1e-6)
+    assert float(jnp.nanmin(found.smoothed)) < 0.8 * found.smoothed[0]
+
+
+def test_no_rate_is_found_where_the_loss_never_falls(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Race, "range_test", lambda self, name: gx.inspection.RangeTest(*4 * [jnp.asarray(jnp.nan)]))
+    assert main(["race", "--data", "iris", "--optimizers", "adam", "--find-lr", "--out", str(tmp_path)]) == 2
+    error = "gradtx race: error: argument --find-lr: the loss never falls with adam; use --learning-rate\n"
+    assert capsys.readouterr() == ("", error)
+    assert list(tmp_path.iterdir()) == []
