@@ -64,8 +64,8 @@ def _race(args: argparse.Namespace, signals: Signals) -> None:
         done = f"{race.epochs_done} of {args.epochs} epochs"
         print(f"gradtx race: interrupted after {done}; their results are in {shorten(args.out)}", file=sys.stderr)
     else:
-        pictures = [folder.range_tests] * args.find_lr + [folder.png]
-        display.say(f"wrote {', '.join(map(str, [folder.json, *pictures][:-1]))} and {folder.png}")
+        found = f", {folder.range_tests}" if tests else ""
+        display.say(f"wrote {folder.json}{found} and {folder.png}")
 
 
 def _range_tests(race: "Race", args: argparse.Namespace, signals: Signals) -> "dict[str, gx.inspection.RangeTest]":

@@ -112,8 +112,9 @@ def parser() -> argparse.ArgumentParser:
     add("--optimizers", type=_names, metavar="A,B,...",
         help=f"which to race (default: {','.join(OPTIMIZERS)}; with --chain, none)")  # fmt: skip
     add("--chain", type=_chain, action="append", default=[], metavar="CODE",
-        help="another to race, as gradtx's code for it, such as 'chain(clip_by_global_norm(1.0), adamw(3e-4))': "
-        "functions of gradtx and gradtx.schedules, numbers, strings and the like; may be repeated")  # fmt: skip
+        help="another to race, as code, such as 'chain(clip_by_global_norm(1.0), adamw(3e-4))': functions of gradtx "
+        "and gradtx.schedules, numbers and other literals; what follows a metric follows the loss of the "
+        "mini-batch; may be repeated")  # fmt: skip
     add("--data", type=_text, default="digits", metavar="NAME|PATH",
         help=f"a data set of scikit-learn's ({', '.join(BUNDLED)}), a CSV file with a header, or an NPZ file "
         "with arrays x and y (default: digits)")  # fmt: skip
@@ -126,15 +127,17 @@ def parser() -> argparse.ArgumentParser:
     add("--batch-norm", action="store_true", help="normalise each hidden layer over the mini-batch before its ReLU")
     add("--learning-rate", type=_rate, metavar="RATE", help=f"one for all that are named (default: {rates})")
     add("--find-lr", action="store_true",
-        help="before the race, find the learning rate of each that is named by a range test of 100 steps with the "
+        help="find the learning rate of each that is named before the race, by a range test of 100 steps with the "
         "first seed, drawn in find_lr.png; a --chain keeps its own")  # fmt: skip
     add("--schedule", type=_schedule, default=_schedule("constant"), metavar="NAME|CODE",
-        help=f"of the learning rate of all that are named, over the whole race, from which it is the highest: "
-        f"{', '.join(SCHEDULES)}; or a factor to it, such as 'cosine_decay(1.0, 300)' (default: constant)")  # fmt: skip
+        help="of the learning rates of all that are named, which are its highest values, over the whole race: "
+        f"{', '.join(SCHEDULES)}; or code for a factor to them, such as 'cosine_decay(1.0, 300)' "
+        "(default: constant)")  # fmt: skip
     add("--seed", type=_whole(0, _SEEDS - 1), default=0, metavar="N",
         help="of the split, the initial parameters and the batches (default: 0)")  # fmt: skip
     add("--seeds", type=_whole(1, 100), default=1, metavar="N",
-        help="race with N seeds at once, from --seed on; tells the mean and the spread (default: 1)")  # fmt: skip
+        help="race with N seeds at once, --seed and those after it; tells the mean and the spread "
+        "(default: 1)")  # fmt: skip
     add("--out", type=_text, default="race", metavar="DIR",
         help="where race.png and race.json go; made if missing (default: race)")  # fmt: skip
     return top
