@@ -40,7 +40,7 @@ def draw(result: dict[str, Any]) -> Figure:
         panel.set(title=f"{part} set", xlabel="epoch", ylabel=f"{part} {settings['loss']}", yscale="log")
         if shown:
             # A chain on its way to infinity leaves the picture to the others.
-            panel.set_ylim(min(shown) / 1.5, min(1.5 * max(shown), 20 * initial[key]))
+            panel.set_ylim(min(shown) / 1.5, min(1.5 * max(shown), 20 * shown[0]))
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter("{x:g}")
         panel.yaxis.set_minor_formatter(NullFormatter())
