@@ -2,7 +2,9 @@
 
 import math
 import sys
+from collections.abc import Callable
 
+import numpy as np
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
@@ -10,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from gradtx.race._contestant import deviation, seeds_as_text
 from gradtx.race._train import Race
 
 
@@ -29,7 +32,7 @@ class Display:
             TimeRemainingColumn(),
         )
         self._progress = Progress(*columns, console=self._console, expand=True)
-        total = race.epochs * race.batches.steps_per_epoch * len(race.chains)
+        total = race.steps * len(race.contestants)
         self._steps = self._progress.add_task("", total=total)
         self._live = Live(console=self._console, transient=True, get_renderable=self._render)
 
@@ -37,14 +40,19 @@ class Display:
         settings = self._race.settings
         kind = f"{self._race.problem.outputs} classes" if self._race.classification else "regression"
         network = "-".join(map(str, settings["network"])) + " with batch normalisation" * settings["batch_norm"]
+        found = "learning rates: found by range tests\n" * settings["find_lr"]
+        schedule = f"schedule of the learning rates: {settings['schedule']}\n"
         self._console.print(
             Text(
                 f"{settings['data']}: {kind}, {settings['network'][0]} features, "
                 f"{settings['training_examples']} training and {settings['test_examples']} test examples\n"
                 f"network {network}, batches of {settings['batch_size']}, "
-                f"seed {settings['seed']}, on {settings['device']}\nloss: {settings['loss']}"
+                f"{seeds_as_text(settings['seeds'])}, on {settings['device']}\n"
+                f"{found}{schedule * (settings['schedule'] != 'constant')}loss: {settings['loss']}"
             )
         )
+        for contestant in filter(lambda c: c.code, self._race.contestants):
+            self.say(f"{contestant.name}: {contestant.code}")
         if self._console.is_interactive:
             self._live.start()
         return self
@@ -60,8 +68,9 @@ class Display:
         """Tell of an epoch done, unless the live table does."""
         race = self._race
         if not self._live.is_started:
-            losses = "  ".join(f"{c.name} {_loss(c.history['test_loss'][-1])}" for c in race.chains)
-            self.say(f"epoch {race.epochs_done}/{race.epochs}  test loss: {losses}")
+            mean = "mean " * (len(race.seeds) > 1)
+            losses = "  ".join(f"{c.name} {_loss(c.history['test_loss'][-1].mean())}" for c in race.contestants)
+            self.say(f"epoch {race.epochs_done}/{race.epochs}  {mean}test loss: {losses}")
 
     def say(self, line: str) -> None:
         """Print a line as it is, however long."""
@@ -70,6 +79,8 @@ class Display:
     def final(self) -> None:
         """Print the table to stay."""
         self._console.print(self._table())
+        if len(self._race.seeds) > 1:
+            self.say(_SEVERAL.format(seeds_as_text(self._race.seeds)))
 
     def _render(self) -> Group:
         self._progress.update(self._steps, description=f"epoch {self._race.epochs_done}/{self._race.epochs}")
@@ -84,17 +95,17 @@ class Display:
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("ms per\nstep", justify="right", no_wrap=True)
         table.add_column("bytes of\nstate", justify="right", no_wrap=True)
-        last = [{key: values[-1] for key, values in c.history.items() if values} or race.initial for c in race.chains]
-        best = min((row["test_loss"] for row in last if math.isfinite(row["test_loss"])), default=None)
-        for chain, row in zip(race.chains, last, strict=True):
+        last = [{k: v[-1] for k, v in c.history.items() if v} or race.initial for c in race.contestants]
+        best = min((x for row in last if math.isfinite(x := row["test_loss"].mean())), default=None)
+        for contestant, row in zip(race.contestants, last, strict=True):
             table.add_row(
-                chain.name,
-                f"{chain.learning_rate:g}",
-                *(_loss(row[f"{part}_loss"]) for part in _PARTS),
-                *(self._score(row[f"{part}_{race.score}"]) for part in _PARTS),
-                "-" if chain.milliseconds is None else f"{chain.milliseconds:.3f}",
-                f"{chain.state_bytes:,}",
-                style="bold" if row["test_loss"] == best and race.epochs_done else None,
+                contestant.name,
+                "-" if contestant.learning_rate is None else f"{contestant.learning_rate:g}",
+                *(_losses(row[f"{part}_loss"]) for part in _PARTS),
+                *(_cell(row[f"{part}_{race.score}"], self._score) for part in _PARTS),
+                "-" if contestant.milliseconds is None else f"{contestant.milliseconds:.3f}",
+                f"{contestant.state_bytes:,}",
+                style="bold" if row["test_loss"].mean() == best and race.epochs_done else None,
             )
         return table
 
@@ -107,6 +118,19 @@ class Display:
 
 
 _PARTS = ("train", "test")
+_SEVERAL = "mean ± standard deviation over {}, whose steps are taken and timed together; the state is one seed's"
+
+
+def _losses(values: np.ndarray) -> str:
+    diverged = int((~np.isfinite(values)).sum())
+    return f"{diverged} of {len(values)}\ndiverged" if diverged and len(values) > 1 else _cell(values, _loss)
+
+
+def _cell(values: np.ndarray, form: Callable[[float], str]) -> str:
+    """The mean and, of several, the deviation."""
+    if len(values) == 1 or not np.isfinite(values).all():
+        return form(values.mean())
+    return f"{form(values.mean())}\n±{form(float(deviation(values)))}"
 
 
 def _loss(value: float) -> str:

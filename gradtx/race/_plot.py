@@ -1,5 +1,6 @@
 """The picture of a race."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -8,25 +9,34 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from gradtx.inspection._styles import styles
+from gradtx.race._contestant import seeds_as_text
 
 
 def draw(result: dict[str, Any]) -> Figure:
     """Draw the loss of every chain over the epochs, on the training and on the test set."""
-    settings, initial = result["settings"], result["initial"]
+    settings, initial, chains = result["settings"], result["initial"], result["chains"]
+    several = len(settings["seeds"]) > 1
     figure = Figure(figsize=(10, 4.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2)
     for panel, part in zip(panels, ("train", "test"), strict=True):
         key = f"{part}_loss"
         shown = []
-        for (name, chain), style in zip(result["chains"].items(), styles(), strict=False):
-            losses = np.array([initial[key], *chain[key]], dtype=float)
+
+        def curve(numbers: Any, start: Any, key: str = key, shown: list[float] = shown) -> np.ndarray:
+            losses = np.array([start[key], *numbers[key]], dtype=float)
             shown.extend(losses[np.isfinite(losses) & (losses > 0)])
-            label = f"{name} ({chain['learning_rate']:g})" + (" diverged" if chain["diverged"] else "")
+            return losses
+
+        for chain, style in zip(chains.values(), styles(), strict=False):
+            losses = curve(chain, initial)
             panel.plot(
-                losses, color=style.colour, linestyle=style.dashes, marker=style.marker, label=label,
+                losses, color=style.colour, linestyle=style.dashes, marker=style.marker,
                 linewidth=style.width, markersize=2 + 1.5 * style.width, markevery=max(1, len(losses) // 15),
             )  # fmt: skip
+            if several:
+                band = [curve(chain[side], initial[side]) for side in ("lowest", "highest")]
+                panel.fill_between(range(len(losses)), *band, color=style.colour, alpha=0.18, linewidth=0)
         panel.set(title=f"{part} set", xlabel="epoch", ylabel=f"{part} {settings['loss']}", yscale="log")
         if shown:
             # A chain on its way to infinity leaves the picture to the others.
@@ -37,8 +47,31 @@ def draw(result: dict[str, Any]) -> Figure:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(which="major", color="0.85")
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(title="optimizer (learning rate)", frameon=False, fontsize="small")
+    _legend(figure, panels[0], chains, settings)
     norm = ", batch normalisation" * settings["batch_norm"]
-    title = f"{settings['data']}: batches of {settings['batch_size']}{norm}, seed {settings['seed']}"
+    rest = ", mean and range" * several
+    title = f"{settings['data']}: batches of {settings['batch_size']}{norm}, {seeds_as_text(settings['seeds'])}{rest}"
     figure.suptitle(title, parse_math=False)
     return figure
+
+
+def _legend(figure: Figure, panel: Any, chains: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Within a panel, or below both where code takes more room."""
+    several, schedule = len(settings["seeds"]) > 1, settings["schedule"]
+    found, scheduled = " found" * settings["find_lr"], f", schedule {schedule}" * (schedule != "constant")
+    labels = [f"optimizer (learning rate{found}{scheduled})"]
+    for name, chain in chains.items():
+        rest = f": {chain['code']}" if chain["code"] else f" ({chain['learning_rate']:g})"
+        count = f" for {len(chain['diverged_seeds'])} of {len(settings['seeds'])} seeds" * several
+        labels.append(name + rest + f" diverged{count}" * chain["diverged"])
+    title, *labels = [textwrap.fill(label, 120, subsequent_indent="    ") for label in labels]
+    if max(map(len, (title, *labels))) > 40:
+        figure.set_figheight(figure.get_figheight() + 0.2 * (1 + "\n".join((title, *labels)).count("\n")))
+        legend = figure.legend(
+            panel.lines, labels, loc="outside lower left", alignment="left", handlelength=3.5, title=title,
+            frameon=False, fontsize="small",
+        )  # fmt: skip
+    else:
+        legend = panel.legend(panel.lines, labels, title=title, frameon=False, fontsize="small")
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set_parse_math(False)

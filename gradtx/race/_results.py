@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gradtx as gx
 from gradtx.race._errors import InputError, shorten
 
 
@@ -15,7 +16,7 @@ class Folder:
     """The output folder, known to be writable before any training."""
 
     def __init__(self, path: Path):
-        self.json, self.png = path / "race.json", path / "race.png"
+        self.json, self.png, self.range_tests = (path / name for name in ("race.json", "race.png", "find_lr.png"))
         try:
             path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
@@ -23,14 +24,15 @@ class Folder:
         except OSError as error:
             reason = "it is a file" if path.is_file() else error.strerror
             raise InputError(f"argument --out: cannot write to {shorten(str(path))}: {reason}") from None
-        for file in (self.json, self.png):
+        for file in (self.json, self.png, self.range_tests):
             if file.is_dir():
                 raise InputError(f"argument --out: {shorten(str(file))} is a directory")
 
     def begin(self, result: dict[str, Any]) -> None:
-        """Replace a former race's files: its picture beside this one's numbers would mislead."""
+        """Replace a former race's files: its pictures beside this one's numbers would mislead."""
         self.write_json(result)
-        self.png.unlink(missing_ok=True)
+        for picture in (self.png, self.range_tests):
+            picture.unlink(missing_ok=True)
 
     def write_json(self, result: dict[str, Any]) -> None:
         """Write the numbers; whatever is not finite becomes null, as JSON has no word for it."""
@@ -41,8 +43,15 @@ class Folder:
         """Draw the loss curves."""
         from gradtx.race._plot import draw
 
-        figure = draw(result)
-        _replace(self.png, lambda path: figure.savefig(path, format="png"))
+        _save(self.png, draw(result))
+
+    def write_range_tests(self, found: dict[str, Any]) -> None:
+        """Draw how the learning rates were found."""
+        _save(self.range_tests, gx.inspection.plot_range_test(found))
+
+
+def _save(path: Path, figure: Any) -> None:
+    _replace(path, lambda path: figure.savefig(path, format="png"))
 
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:

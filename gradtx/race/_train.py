@@ -1,10 +1,9 @@
-"""Training several chains from the same parameters on the same batches."""
+"""Training all that race from the same parameters on the same batches."""
 
 import argparse
 import importlib.metadata
 import platform
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -13,96 +12,59 @@ import numpy as np
 from flax import nnx
 
 import gradtx as gx
+from gradtx.race._contestant import Contestant, Measures, over, summary
 from gradtx.race._data import Problem
 from gradtx.race._network import Network
-from gradtx.race._optimizers import OPTIMIZERS
+from gradtx.race._optimizers import OPTIMIZERS, Entry
 
 _HIDDEN = 64
 
 
-class Chain:
-    """One contestant: a transformation, its parameters, statistics and state, and the record of its losses."""
-
-    def __init__(self, name: str, rate: float | None, variables: Any, loss: Callable, measures: Iterable[str]):
-        default, make = OPTIMIZERS[name]
-        self.name = name
-        self.learning_rate = default if rate is None else rate
-        self.tx = make(self.learning_rate)
-        self.history: dict[str, list[float]] = {key: [] for key in measures}
-        self.seconds: list[float] = []
-        # Copies, as a step donates what it is given, and all chains are given the same.
-        self.variables, self.state = jax.tree.map(jnp.copy, (variables, self.tx.init(variables[0])))
-        self.state_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state))
-
-        def step(variables, state, batch):
-            params, statistics = variables
-            grads, statistics = jax.grad(loss, has_aux=True)(params, statistics, batch)
-            params, state = gx.apply_gradients(self.tx, grads, state, params)
-            return (params, statistics), state
-
-        self._jitted = jax.jit(step, donate_argnums=(0, 1))
-        self._compiled: Any = None
-
-    def step(self, batch: gx.inputs.Batch) -> None:
-        """Take one step, and its time."""
-        if self._compiled is None:  # ahead of the clock; and what is compiled once cannot be compiled again
-            self._compiled = self._jitted.lower(self.variables, self.state, batch).compile()
-        begin = time.perf_counter()
-        self.variables, self.state = self._compiled(self.variables, self.state, batch)
-        jax.block_until_ready((self.variables, self.state))
-        self.seconds.append(time.perf_counter() - begin)
-
-    @property
-    def milliseconds(self) -> float | None:
-        """Median time of a step."""
-        return 1e3 * float(np.median(self.seconds)) if self.seconds else None
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the latest loss is no finite number."""
-        return any(not np.isfinite(self.history[key][-1:]).all() for key in ("train_loss", "test_loss"))
-
-
 class Race:
-    """The chains, the data they share, and what is known so far."""
+    """All that race, the data they share, and what is known so far; several seeds have a problem each."""
 
-    def __init__(self, problem: Problem, args: argparse.Namespace):
-        self.problem, self.epochs = problem, args.epochs
+    def __init__(self, problems: Sequence[Problem], args: argparse.Namespace):
+        self.problem, self.epochs = problems[0], args.epochs
         self.epochs_done = 0
-        network_key, batches_key = jax.random.split(jax.random.key(args.seed))
-        train = jax.device_put((problem.x_train, problem.y_train))
-        self.batches = gx.inputs.minibatches(train, args.batch_size, batches_key)
-        self._test = jax.device_put((problem.x_test, problem.y_test))
-        self.classification = problem.task == "classification"
+        self.contestants: list[Contestant] = []
+        self.seeds = range(args.seed, args.seed + len(problems))
+        self.classification = self.problem.task == "classification"
         self.score = "accuracy" if self.classification else "r2"
-
-        widths = [problem.x_train.shape[1], _HIDDEN, _HIDDEN, problem.outputs]
+        widths = [self.problem.x_train.shape[1], _HIDDEN, _HIDDEN, self.problem.outputs]
 
         @jax.jit
         def initial(key):
             return nnx.split(Network(widths, args.batch_norm, nnx.Rngs(key)), nnx.Param, nnx.BatchStat)
 
-        self._graph, params, statistics = initial(network_key)
-        variables = params, statistics
-        self._evaluate = jax.jit(self._measures)
-        self.initial = self._measure(variables)
-        self.chains = [
-            Chain(name, args.learning_rate, variables, self._batch_loss, self.initial) for name in args.optimizers
-        ]
+        self.batches, variables = [], []
+        for seed, problem in zip(self.seeds, problems, strict=True):
+            network_key, batches_key = jax.random.split(jax.random.key(seed))
+            train = jax.device_put((problem.x_train, problem.y_train))
+            self.batches.append(gx.inputs.minibatches(train, args.batch_size, batches_key))
+            self._graph, *parts = initial(network_key)
+            variables.append(tuple(parts))
+        self._first, self._variables = variables[0], _together(variables)
+        self._train = _together([batches.data for batches in self.batches])
+        self._test = _together([jax.device_put((problem.x_test, problem.y_test)) for problem in problems])
+        self._evaluate = jax.jit(over(self.seeds)(self._measures))
+        self.initial = self._measure(self._variables)
         packages = ("gradtx", "jax", "flax", "numpy", "scikit-learn")
         self.versions = {name: importlib.metadata.version(name) for name in packages}
         self.versions["python"] = platform.python_version()
         self.settings = {
-            "data": problem.name,
-            "task": problem.task,
+            "data": self.problem.name,
+            "task": self.problem.task,
             "loss": "cross-entropy" if self.classification else "mean squared error (standardised target)",
             "network": widths,
             "batch_norm": args.batch_norm,
-            "training_examples": len(problem.x_train),
-            "test_examples": len(problem.x_test),
+            "training_examples": len(self.problem.x_train),
+            "test_examples": len(self.problem.x_test),
             "epochs": args.epochs,
             "batch_size": args.batch_size,
             "seed": args.seed,
+            "seeds": list(self.seeds),
+            "schedule": args.schedule.text,
+            "find_lr": args.find_lr,
             "device": jax.devices()[0].device_kind,
         }
 
@@ -133,27 +95,51 @@ class Race:
                 found[f"{name}_r2"] = 1 - loss / jnp.var(part)
         return found
 
-    def _measure(self, variables) -> dict[str, float]:
+    def _measure(self, variables) -> Measures:
         """Evaluate on the complete training and test sets."""
-        found = self._evaluate(variables, self.batches.data, self._test)
-        return {name: float(value) for name, value in found.items()}
+        found = self._evaluate(variables, self._train, self._test)
+        return {name: np.asarray(value, float).reshape(-1) for name, value in found.items()}
+
+    @property
+    def steps(self) -> int:
+        """How many there are in all epochs."""
+        return self.epochs * self.batches[0].steps_per_epoch
+
+    def range_test(self, name: str) -> gx.inspection.RangeTest:
+        """How large a learning rate the first seed's network and mini-batches bear with an optimizer."""
+        params, statistics = self._first
+
+        def loss(params, batch):
+            return self._batch_loss(params, statistics, batch)[0]
+
+        return gx.inspection.range_test(OPTIMIZERS[name][1], loss, params, self.batches[0])
+
+    def enter(self, entries: Iterable[Entry]) -> None:
+        """Let them take part."""
+        batch = next(self._epoch(0))
+        for entry in entries:
+            contestant = Contestant(entry, self._variables, batch, self._batch_loss, self.initial, self.seeds)
+            self.contestants.append(contestant)
+
+    def _epoch(self, epoch: int) -> Iterator[gx.inputs.Batch]:
+        """The mini-batches of an epoch, those of all seeds together."""
+        # Nothing is under way to the device while a step's clock runs.
+        passes = [b.iterate(b.init()._replace(epoch=epoch), prefetch=0) for b in self.batches]
+        for found in zip(*passes, strict=True):
+            yield jax.block_until_ready(_together([batch for batch, _ in found]))
 
     def run(self, stopped: Callable[[], bool], advance: Callable[[], None]) -> Iterator[None]:
-        """Train all chains for one epoch after the other, until `stopped`, which drops the epoch begun."""
-        first = self.batches.init()
+        """Train all for one epoch after the other, until `stopped`, which drops the epoch begun."""
         while self.epochs_done < self.epochs:
-            place = first._replace(epoch=self.epochs_done)
-            # Nothing is under way to the device while a step's clock runs.
-            for batch, _ in self.batches.iterate(place, prefetch=0):
-                jax.block_until_ready(batch)
-                for chain in self.chains:
+            for batch in self._epoch(self.epochs_done):
+                for contestant in self.contestants:
                     if stopped():
                         return
-                    chain.step(batch)
+                    contestant.step(batch)
                     advance()
-            for chain in self.chains:
-                for key, value in self._measure(chain.variables).items():
-                    chain.history[key].append(value)
+            for contestant in self.contestants:
+                for key, values in self._measure(contestant.variables).items():
+                    contestant.history[key].append(values)
             self.epochs_done += 1
             yield
 
@@ -164,16 +150,11 @@ class Race:
             "epochs_done": self.epochs_done,
             "versions": self.versions,
             "settings": self.settings,
-            "initial": self.initial,
-            "chains": {
-                chain.name: {
-                    "chain": repr(chain.tx),
-                    "learning_rate": chain.learning_rate,
-                    "milliseconds_per_step": chain.milliseconds,
-                    "state_bytes": chain.state_bytes,
-                    "diverged": chain.diverged,
-                    **chain.history,
-                }
-                for chain in self.chains
-            },
+            "initial": summary(self.initial, self.seeds),
+            "chains": {contestant.name: contestant.result() for contestant in self.contestants},
         }
+
+
+def _together(trees: Sequence[Any]) -> Any:
+    """Trees of several seeds as one, with a leading axis; a single one as it is."""
+    return trees[0] if len(trees) == 1 else jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

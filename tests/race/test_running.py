@@ -1,10 +1,8 @@
-import json
 import math
 import os
 import re
 import signal
 import time
-from argparse import Namespace
 
 import chex
 import jax
@@ -13,24 +11,11 @@ import pytest
 from matplotlib.image import imread
 from sklearn.model_selection import train_test_split
 
-import gradtx as gx
-from gradtx.race._cli import main
+from gradtx.race._chain import parse_chain
+from gradtx.race._contestant import Contestant
 from gradtx.race._data import prepare
 from gradtx.race._read import Table, load
-from gradtx.race._train import Chain, Race
-
-
-def strict(path):
-    def refuse(word):
-        raise AssertionError(f"{word} is not JSON")
-
-    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
-
-
-def race(out, *args):
-    assert main(["race", "--out", str(out), *args]) == 0
-    assert imread(out / "race.png").ndim == 3
-    return strict(out / "race.json")
+from tests.race.contests import contest, finish, race, strict
 
 
 def test_the_command_learns_digits_and_leaves_its_results(start, tmp_path):
@@ -95,7 +80,7 @@ def test_all_five_race_unless_told_otherwise(tmp_path):
     assert rates == {"sgd": 0.1, "momentum": 0.03, "rmsprop": 0.001, "adam": 0.003, "adamw": 0.003}
     for chain in chains.values():
         # What race.json calls a chain is the code that makes it.
-        assert repr(eval(chain["chain"], dict(vars(gx)))) == chain["chain"]
+        assert repr(parse_chain(chain["chain"])) == chain["chain"]
 
 
 def test_regression(tmp_path, capsys):
@@ -195,22 +180,9 @@ def test_a_wild_test_value_is_infinite_but_zero_where_training_saw_a_constant():
     assert np.isfinite(problem.x_test[1:]).all()
 
 
-def contest(rows, **settings):
-    x = np.random.default_rng(0).normal(size=(rows, 3))
-    problem = prepare(Table("t", x, x[:, 0] * x[:, 1] + x[:, 2]), None, seed=0)
-    settings = {"epochs": 2, "batch_size": 16, "batch_norm": False, "optimizers": ["sgd", "adam"]} | settings
-    return Race(problem, Namespace(seed=0, learning_rate=None, **settings))
-
-
-def finish(race):
-    for _ in race.run(lambda: False, lambda: None):
-        pass
-    return race
-
-
 def test_every_contestant_sees_every_training_example_once_an_epoch(monkeypatch):
-    race, seen, step = contest(50), {"sgd": [], "adam": []}, Chain.step
-    monkeypatch.setattr(Chain, "step", lambda chain, batch: seen[chain.name].append(batch) or step(chain, batch))
+    race, seen, step = contest(50), {"sgd": [], "adam": []}, Contestant.step
+    monkeypatch.setattr(Contestant, "step", lambda self, batch: seen[self.name].append(batch) or step(self, batch))
     finish(race)
     chex.assert_trees_all_equal(*seen.values())
     assert [int(batch.mask.sum()) for batch in seen["sgd"]] == [16, 16, 8] * 2
@@ -221,18 +193,18 @@ def test_every_contestant_sees_every_training_example_once_an_epoch(monkeypatch)
     assert not np.array_equal(first, second)
     for epoch in (first, second):
         np.testing.assert_array_equal(np.sort(epoch, axis=0), np.sort(race.problem.x_train, axis=0))
-    variables = [contest(50).chains[0].variables for _ in range(2)]
+    variables = [contest(50).contestants[0].variables for _ in range(2)]
     chex.assert_trees_all_equal(*variables)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_padding_counts_for_nothing(batch_norm):
-    race = contest(50, batch_norm=batch_norm)
-    *_, (last, _) = race.batches.iterate(race.batches.init())
+@pytest.mark.parametrize("options", [[], ["--batch-norm"]], ids=" ".join)
+def test_padding_counts_for_nothing(options):
+    race = contest(50, *options)
+    *_, (last, _) = race.batches[0].iterate(race.batches[0].init())
     assert last.mask.tolist() == [True] * 8 + [False] * 8
     short = jax.tree.map(lambda x: x[:8], last)
     wild = last._replace(data=jax.tree.map(lambda x: x.at[8:].set(1e30), last.data))
-    params, statistics = race.chains[0].variables
+    params, statistics = race.contestants[0].variables
     found, expected, same = (race._batch_loss(params, statistics, batch) for batch in (last, short, wild))
     chex.assert_trees_all_close(found, expected, rtol=1e-5)
     chex.assert_trees_all_equal(found, same)
@@ -252,8 +224,8 @@ def test_batch_norm(tmp_path, capsys):
 
 
 def test_evaluation_is_by_the_running_statistics():
-    race = finish(contest(200, batch_norm=True))
-    for chain in race.chains:
+    race = finish(contest(200, "--batch-norm"))
+    for chain in race.contestants:
         params, statistics = chain.variables
         x, y = race.problem.x_test, race.problem.y_test
         losses = []
@@ -272,9 +244,9 @@ def test_evaluation_is_by_the_running_statistics():
 
 
 def test_a_last_example_alone_leaves_the_running_statistics_as_they_are():
-    race = finish(contest(82, batch_norm=True, batch_size=64, epochs=30))
+    race = finish(contest(82, "--batch-norm", "--batch-size", "64", "--epochs", "30"))
     assert len(race.problem.x_train) % 64 == 1
-    for chain in race.chains:
+    for chain in race.contestants:
         assert chain.history["train_loss"][-1] < 0.3
         assert jax.tree.all(jax.tree.map(lambda x: bool(np.isfinite(x).all()), chain.variables))
 

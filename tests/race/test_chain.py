@@ -1,0 +1,210 @@
+"""The little language of --chain: whatever it is given, it is a chain of gradtx or one line with a column."""
+
+import re
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+import gradtx as gx
+from gradtx.race._chain import parse_chain, parse_schedule
+from gradtx.race._errors import InputError
+from tests.cases import CASES
+
+NAMES = [name for module in (gx, gx.schedules) for name in dir(module) if name.islower() and name[0] != "_"]
+REPRS = [repr(case.tx()) for case in CASES]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_prints_parses_back(case):
+    assert parse_chain(repr(case.tx())) == case.tx()
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gx.by_parts(gx.adam(gx.tunable(0.1))),
+        gx.named("body", gx.adamw(1e-3, mask=gx.matrices_only)),
+        gx.named("it's", gx.adamw(1e-3, mask="*/kernel")),
+        gx.adamw(1e-3, mask={"w": True, "b": [False, True]}),
+        gx.sgd(cycle := gx.schedules.one_cycle(0.1, 100), momentum=cycle.momentum),
+        gx.sgd(gx.schedules.join([gx.schedules.warmup(0.1, 5), 0.01], [20]), momentum=0.9, nesterov=True),
+        gx.sgd(gx.schedules.reduce_on_plateau(gx.schedules.linear(1e-2, -1e-3, 10), mode="max")),
+        gx.switch(gx.adam(1e-3), gx.chain(), at=gx.schedules.target(0.95, mode="max")),
+        gx.layerwise_decay(0.8, ("w", "deep/*")),
+    ],
+    ids=repr,
+)
+def test_everything_that_is_literal_parses_back(tx):
+    assert parse_chain(repr(tx)) == tx
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("chain(clip_by_global_norm(1.0), adamw(3e-4))", gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(3e-4))),
+        ("gx.adam(gx.schedules.cosine_decay(1.0, 1_0))", gx.adam(gx.schedules.cosine_decay(1.0, 10))),
+        ("gradtx.adam(schedules.linear(.1, 0., 7))", gx.adam(gx.schedules.linear(0.1, 0.0, 7))),
+        (" \n( adam\t( 1E-3 , b1 = (0.8) , ) )", gx.adam(1e-3, b1=0.8)),
+        ("scale_by_schedule(-0.5)", gx.scale_by_schedule(-0.5)),
+    ],
+)
+def test_what_people_write(text, same):
+    assert parse_chain(text) == same
+
+
+def test_a_schedule():
+    assert parse_schedule("gx.schedules.cosine_decay(1.0, 300)") == gx.schedules.cosine_decay(1.0, 300)
+    with pytest.raises(InputError, match="column 1: expected a schedule, found 'tunable"):
+        parse_schedule("tunable(0.1)")
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "words"),
+    [
+        ("", 1, "found the end"),
+        ("adm(1e-3)", 1, "unknown name 'adm'; did you mean adam"),
+        ("chain(gx.adm(1e-3))", 7, "unknown name 'gx.adm'; did you mean adam"),
+        ("gx.cosine_decay(1.0, 9)", 1, "unknown name 'gx.cosine_decay'; did you mean cosine_decay"),
+        ("optax.adam(1e-3)", 1, "unknown name 'optax.adam'"),
+        ("adam", 1, "adam is to be called"),
+        ("chain(adam)", 7, "adam is to be called"),
+        ("adam(1e-3", 10, "expected ',' or ')', found the end"),
+        ("adam(1e-3))", 11, "expected the end, found ')'"),
+        ("adam(1e-3,,)", 11, "found ','"),
+        ("adam(1e-3) sgd(0.1)", 12, "expected the end, found 'sgd'"),
+        ("chain(sgd(0.1), adam(1e-3, b1=1.0))", 17, "adam(...): scale_by_adam: b1 must be in [0, 1), got 1"),
+        ("adam(1e-3, beta1=0.9)", 12, "unknown argument of adam 'beta1'; did you mean b1"),
+        ("adam(1e-3, b1=0.9, b1=0.8)", 20, "b1 is given twice"),
+        ("adam(b1=0.9, 1e-3)", 14, "expected an argument with a name"),
+        ("adam()", 1, "missing a required argument: 'learning_rate'"),
+        ("adam(1, learning_rate=2)", 1, "multiple values for argument 'learning_rate'"),
+        ("chain(transformations=1)", 1, "chain"),
+        ("chain(1.0)", 1, "expected a gradient transformation"),
+        ("sgd(adam(1e-3))", 1, "learning_rate must be"),
+        ("1.0", 1, "expected a transformation, found '1.0'"),
+        ("tunable(1.0)", 1, "expected a transformation"),
+        ("matrices_only", 1, "expected a transformation"),
+        ("matrices_only('w', None)", 14, "found '('"),
+        ("one_cycle(0.1, 100).momentum", 1, "expected a transformation"),
+        ("adam(one_cycle(0.1, 100).momentom)", 26, "'momentom'; did you mean momentum"),
+        ("adam(one_cycle(0.1, 100).__class__)", 26, "'__class__'"),
+        ("adam(one_cycle(0.1, 100).cycle)", 26, "'cycle'"),
+        ("adam(linear(0.1, 0.0, 9).momentum)", 26, "no attribute"),
+        ("adam.__globals__", 1, "unknown name"),
+        ("adam(1e-3).init", 12, "no attribute"),
+        ("().__class__", 4, "no attribute"),
+        ("''.join(['a'])", 4, "no attribute"),
+        ("__import__('os').system('true')", 1, "unknown name '__import__'"),
+        ("adam(x := 1)", 6, "unknown name 'x'"),
+        ("lambda: adam(1)", 1, "unknown name 'lambda'"),
+        ("chain(adam(r) for r in (1, 2))", 12, "unknown name 'r'"),
+        ("adam(f'{1}')", 6, "unknown name 'f'"),
+        ("chain(*[adam(1e-3)])", 7, "unexpected '*'"),
+        ("adam(1e-3 * 2)", 11, "unexpected '*'"),
+        ("adam(- -1)", 6, "found '-'"),
+        ("adam(-b1)", 6, "found '-'"),
+        ("adam(1 if True else 2)", 8, "found 'if'"),
+        ("adam(1j)", 7, "found 'j'"),
+        ("adam(0x10)", 7, "found 'x10'"),
+        ("adam(1__0)", 6, "not a finite number"),
+        ("adam(1e999)", 6, "not a finite number"),
+        (f"adam({'9' * 400})", 6, "99' is not a finite number"),
+        (f"adam({'9' * 5000})", 6, "99' is not a finite number"),
+        ("adam(inf)", 6, "unknown name 'inf'"),
+        (r"named('\q', adam(1))", 7, "escape"),
+        (r"named('\x', adam(1))", 7, "escape"),
+        ("named('\udcff', adam(1))", 7, "escape"),
+        ("named('body, adam(1))", 7, 'unexpected "\'"'),
+        ("adamw(1e-3, mask={1: True})", 19, "expected a string"),
+        ("adamw(1e-3, mask={'w' True})", 23, "expected ':'"),
+        ("adam(1e-3)\0", 11, r"unexpected '\x00'"),
+        ("\N{CYRILLIC SMALL LETTER A}dam(1e-3)", 1, "U+0430"),
+        ("\N{FULLWIDTH LATIN SMALL LETTER A}dam(1e-3)", 1, "U+FF41"),
+        ("adam(\N{ARABIC-INDIC DIGIT ONE})", 6, "U+0661"),
+        ("(" * 5000 + ")" * 5000, 33, "nested more than 32 deep"),
+        ("by_parts(" * 1000, 289, "nested more than 32 deep"),
+        ("[" * 40, 33, "nested more than 32 deep"),
+    ],
+)
+def test_anything_else_is_refused_at_its_place(text, column, words):
+    with pytest.raises(InputError) as found:
+        parse_chain(text)
+    line = found.value.line()
+    assert f", column {column}: " in line
+    assert words in line
+    assert len(line) < 1000
+
+
+def test_a_long_text_is_refused():
+    with pytest.raises(InputError, match="has 10001 characters; at most 10000"):
+        parse_chain("chain(" + " " * 9994 + ")")
+
+
+def only_input_errors(text):
+    try:
+        found = parse_chain(text)
+    except InputError as error:
+        found = error.line()
+    assert isinstance(found, gx.Transformation) or (re.search(r", column \d+: ", found) and found.isprintable())
+
+
+FUZZ = hypothesis.settings(max_examples=300, deadline=None, derandomize=True, database=None)
+WORDS = ["adam", "chain", "gx.sgd", "linear", "join", "switch", "tunable", "named", "one_cycle", "cosine_restarts"]
+WORDS += ["plateau", "matrices_only", "None", "True", "layerwise_decay", "mask=", "learning_rate=", "depth=", "name="]
+WORDS += [
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    "=",
+    ".",
+    "-",
+    "0",
+    "1",
+    "-1.5",
+    "1e308",
+    "3.",
+    "'a'",
+    "' '",
+    ".momentum",
+]
+
+
+@FUZZ
+@hypothesis.given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS)).map("".join)))
+def test_no_text_has_another_end(text):
+    only_input_errors(text)
+
+
+@FUZZ
+@hypothesis.given(st.sampled_from(REPRS), st.data())
+def test_nor_has_a_chain_that_was_tampered_with(text, data):
+    for _ in range(data.draw(st.integers(1, 3))):
+        start, end = sorted(data.draw(st.tuples(*2 * [st.integers(0, len(text))])))
+        text = text[:start] + data.draw(st.sampled_from([*WORDS, *REPRS, "*", "é"])) + text[min(end, start + 6) :]
+    only_input_errors(text)
+
+
+class Code(str):
+    __repr__ = str.__str__
+
+
+ANYTHING = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=3),
+        st.sampled_from(["linear(0.1, 0.0, 9)", "adam(0.1)", "tunable(0.1)", "plateau()", "matrices_only"]).map(Code),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=2), inner, max_size=2)),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@FUZZ
+@hypothesis.given(st.sampled_from(sorted(NAMES)), st.lists(ANYTHING, max_size=5))
+def test_nor_has_a_call_with_any_literals(name, arguments):
+    only_input_errors(f"{name}({', '.join(map(repr, arguments))})")
