@@ -1,5 +1,6 @@
 """What estimates of gradients share: values on both sides of the parameters, along directions drawn at random."""
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
@@ -109,10 +110,13 @@ class Estimator(Record):
 
     def _drawn(self, flat: Flat, moved: list[int], step: Any) -> list[jax.Array]:
         key = jax.random.fold_in(typed_key(self.key), step)
-        leaves = [(i, flat.leaves[i]) for i in moved]
-        return [
-            self.draw(jax.random.fold_in(key, i), (self.directions, *np.shape(x)), wide(dtype_of(x))) for i, x in leaves
-        ]
+        drawn = []
+        for i in moved:
+            x, shape = flat.leaves[i], (self.directions, *np.shape(flat.leaves[i]))
+            # As rows: XLA's CPU backend compiles random numbers of three axes for seconds.
+            rows = self.draw(jax.random.fold_in(key, i), (self.directions, math.prod(shape[1:])), wide(dtype_of(x)))
+            drawn.append(rows.reshape(shape))
+        return drawn
 
     def _checked(self, result: Any, has_aux: bool) -> tuple[jax.Array, Any]:
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):

@@ -55,8 +55,9 @@ def range_test(
     least such mean (for a negative one, 3 times its size above it). All T steps are run, as one compiled loop. Both
     sides count in sₜ, for a mean of the past lags behind by β/(1 - β) steps, in which the rate has grown.
 
-    It is suggested to train with the rate where ds/d(log η) is least: that of fastai's `steep`, and of PyTorch
-    Lightning, which divides by dη. fastai's default, `valley`, takes a point two thirds down the longest descent.
+    It is suggested to train with the rate where, up to the least s, ds/d(log η) is least: that of fastai's `steep`, and
+    of PyTorch Lightning, which divides by dη. fastai's default, `valley`, takes a point two thirds down the longest
+    descent.
 
     Under `jax.vmap` over `params` it is many tests at once.
 
@@ -109,7 +110,9 @@ def range_test(
             _, losses = jax.lax.scan(lambda carry, t: step(carry, batches(t)), carry, jnp.arange(steps))
         smoothed = _smoothed(widen(losses), smoothing)
         slopes: Any = jnp.gradient(smoothed)  # over log η, in which the steps are even
-        slopes = jnp.where(jnp.isnan(slopes), jnp.inf, slopes)
+        # Beyond its minimum the loss may fall again from a peak, to where nothing is learned.
+        falling = jnp.arange(steps) <= jnp.argmin(jnp.where(jnp.isnan(smoothed), jnp.inf, smoothed))
+        slopes = jnp.where(falling & ~jnp.isnan(slopes), slopes, jnp.inf)
         falls = (jnp.nanmin(smoothed) < smoothed[0]) & (jnp.min(slopes) < 0)
         return RangeTest(rates, losses, smoothed, jnp.where(falls, rates[jnp.argmin(slopes)], jnp.nan))
 

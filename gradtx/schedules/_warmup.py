@@ -112,4 +112,7 @@ class warmup_stable_decay(Schedule):
             if self.kind == "sqrt":
                 root = jnp.sqrt(low)
                 high, low = high / (1 + root), root
-        return jnp.where(left > 0, warm, self.peak_value * high + self.end_value * low)
+        # A decay without a length would be over before it begins.
+        _, stable = progress(step, 0, begin)
+        decayed = jnp.where(stable > 0, self.peak_value, self.peak_value * high + self.end_value * low)
+        return jnp.where(left > 0, warm, decayed)

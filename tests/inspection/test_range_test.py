@@ -37,6 +37,12 @@ def test_mini_batches_are_used_in_their_order_over_the_epochs():
     assert found.losses.tolist() == [1.5, 4.5, 1.5, 4.5, 1.5]
 
 
+def test_nothing_beyond_the_minimum_is_suggested():
+    losses = jnp.array([5.0, 4.9, 4.0, 3.5, 3.4, 9.0, 3.6])
+    found = range_test(gx.sgd, lambda x, batch: batch + 0 * x, 1.0, lambda t: losses[t], steps=7, smoothing=0.0)
+    assert found.suggested == found.rates[2]  # not at the steeper fall from 9
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.8])
 def test_smoothing(smoothing):
     losses = np.array([4.0, 3.0, 5.0, 1.0, 2.0, 100.0, 1.0], np.float32)

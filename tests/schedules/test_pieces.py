@@ -84,6 +84,11 @@ def test_warmup_stable_decay(start, peak, warm, stable, decay, end, kind):
     check(S.warmup_stable_decay(start, peak, warm, stable, warm + stable + decay, end, kind), expected, steps)
 
 
+@pytest.mark.parametrize("kind", ["linear", "cosine", "sqrt"])
+def test_warmup_stable_without_decay(kind):
+    check(S.warmup_stable_decay(0.0, 1.0, 2, 2, 4, kind=kind), [0, 0.5, 1, 1, 0, 0], np.arange(6))
+
+
 def test_per_epoch():
     steps = marks(999, 1000, END)
     decay = S.inverse_time_decay(1.0, 10, 1.0)
