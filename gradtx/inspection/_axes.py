@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# A point in no curve's colour.
+MARK: Any = {"linestyle": "", "color": "1", "markeredgecolor": "0", "markeredgewidth": 1.5}
 
-def axes(function: str, labels: list[str], height: float = 4.0) -> "Axes":
-    """Those of a new figure, which pyplot does not know of, with room for a legend."""
+
+def axes(function: str, labels: list[str], height: float = 4.0, steps: bool = False) -> "Axes":
+    """Those of a new figure, which pyplot does not know of, with room for a legend; of steps, if x is their number."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -16,6 +19,9 @@ def axes(function: str, labels: list[str], height: float = 4.0) -> "Axes":
         figsize=(8, height + 0.2 * -(-len(labels) // _columns(labels))), dpi=150, layout="constrained"
     ).subplots()
     ax.grid(color="0.85")
+    if steps:
+        ax.locator_params(axis="x", integer=True)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
     return ax
 
 

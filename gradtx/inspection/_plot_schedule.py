@@ -74,10 +74,7 @@ def plot_schedule(
     values = [_values(c, at, log and c.quantity == quantities[0]) for c in curves]
 
     own, labels = ax is None, [c.label for c in curves]
-    if ax is None:
-        ax = axes("plot_schedule", labels)
-        ax.locator_params(axis="x", integer=True)
-        ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax = axes("plot_schedule", labels, steps=True) if ax is None else ax
     panels = [ax, *(ax.twinx() for _ in quantities[1:])]
     for panel, quantity in zip(panels, quantities, strict=True):
         panel.set_ylabel(quantity)

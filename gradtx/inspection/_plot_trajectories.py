@@ -9,8 +9,8 @@ import numpy as np
 
 from gradtx.core import Interval
 from gradtx.core._transformation import Transforms
-from gradtx.inspection._axes import axes, legend, short
-from gradtx.inspection._contours import contours
+from gradtx.inspection._axes import MARK, axes, legend, short
+from gradtx.inspection._contours import around, contours, heights
 from gradtx.inspection._styles import styles
 from gradtx.inspection._trajectory import trajectory
 
@@ -66,7 +66,7 @@ def plot_trajectories(
         ImportError: matplotlib is not installed.
         TypeError: what `trajectory` says.
         ValueError: there is no chain, `start` or `minimum` is not two finite numbers, limits are not two increasing
-            numbers, or f is finite nowhere in the picture.
+            numbers, or f is not finite at the start.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> ravine, chains = lambda x: x[0] ** 2 + 20 * x[1] ** 2, {"plain": gx.sgd(0.04), "Adam": gx.adam(0.3)}
@@ -114,6 +114,7 @@ def animate_trajectories(
     from matplotlib.animation import FuncAnimation
 
     figure: Any = ax.figure
+    steps = len(ways[0].points) - 1
     shown = np.unique(np.linspace(0, steps, min(frames, steps + 1)).round().astype(int)).tolist()
 
     def show(step: int) -> list[Any]:
@@ -150,14 +151,13 @@ def _draw(
     labels, txs = zip(*_labelled(where, chains), strict=True)
     found = [trajectory(fn, tx, start, steps, sample=sample, key=key) for tx in txs]
     points, values = (np.stack([np.asarray(x, float) for x in part]) for part in zip(*found, strict=True))
+    if not np.isfinite(values[0, 0]):
+        raise ValueError(f"{where}: fn must be finite at the start, got {values[0, 0]}")
     limits = _limits(points, values, [at for _, _, at in marks])
     low, high = np.stack([mine if lim is None else lim for mine, lim in zip(limits, given, strict=True)], 1)
 
     x, y = np.linspace(low, high, 201).T
-    heights = jax.jit(jax.vmap(fn))(jnp.asarray(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2), float))
-    heights = np.asarray(heights, float).reshape(201, 201)
-    if not np.isfinite(heights).any():
-        raise ValueError(f"{where}: fn is finite nowhere for x₀ in {x[0]:g} … {x[-1]:g}, x₁ in {y[0]:g} … {y[-1]:g}")
+    z = heights(f"{where}: fn", fn, x, y, at_once=len(x) * len(y))
     inside = ((low <= points) & (points <= high)).all(-1)
     diverged = ~inside[:, -1] & ~(values[:, -1] <= values[:, 0])
     names = [name + " (diverged)" * bool(left) for name, left in zip(labels, diverged, strict=True)]
@@ -168,24 +168,22 @@ def _draw(
     ax.grid(visible=False)
     ax.set(xlabel="x₀", ylabel="x₁", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
     floor = np.inf if minimum is None else float(fn(jnp.asarray(marks[-1][-1], float)))
-    contours(ax, x, y, heights, "f", floor)
+    contours(ax, x, y, z, "f", floor)
     ways = []
     for way, seen, left, style in zip(points, inside, diverged, styles(), strict=False):
-        look: Any = (
-            {"marker": "x", "markeredgewidth": 2.5} if left else {"marker": style.marker, "markeredgecolor": "1"}
-        )
         (line,) = ax.plot(
-            [], [], color=style.colour, linestyle=style.dashes, linewidth=style.width, markersize=9, **look
-        )
-        last = int(np.flatnonzero(seen)[-1]) if left and seen.any() else steps
+            [], [], color=style.colour, linestyle=style.dashes, linewidth=style.width, markersize=9,
+            marker="x" if left else style.marker, markeredgecolor=style.colour if left else "1",
+            markeredgewidth=2.5 if left else 1.0,
+        )  # fmt: skip
+        last = int(np.flatnonzero(seen)[-1]) if left and seen.any() else len(way) - 1
         # Of a way that has left for good, the step that led out is seen and no other.
         way[last + 2 :] = np.nan
         ways.append(_Way(way, last, line))
-        ways[-1].show(steps)
+        ways[-1].show(len(way) - 1)
     lines = [way.line for way in ways]
     for _, marker, at in marks:
-        size = 8 if marker == "o" else 14
-        lines += ax.plot(*at[:, None], marker, color="1", markeredgecolor="0", markeredgewidth=1.5, markersize=size)
+        lines += ax.plot(*at[:, None], **MARK, marker=marker, markersize=8 if marker == "o" else 14)
     legend([ax], lines, names, own)
     return ax, ways
 
@@ -195,12 +193,8 @@ def _limits(points: np.ndarray, values: np.ndarray, marks: list[np.ndarray]) -> 
     begin, finite = values[0, 0], np.isfinite(values)
     lowest = values[finite].min(initial=begin)
     # Where no chain descends, the first steps tell the scale.
-    rise = (begin - lowest) / 4 or 4 * (np.median(values[:, 1:11][finite[:, 1:11]]) - begin)
-    shown = np.vstack([points[finite & (values <= begin + rise)], *marks])
-    low, high = shown.min(0), shown.max(0)
-    width = np.maximum(high - low, (high - low).max() / 20) if (high > low).any() else np.ones(2)
-    middle = (low + high) / 2
-    return np.stack([middle - 0.6 * width, middle + 0.6 * width], 1)
+    rise = (begin - lowest) / 4 or 4 * (np.median(values[:, :10][finite[:, :10]]) - begin)
+    return around(np.vstack([points[finite & (values <= begin + rise)], *marks]))
 
 
 def _labelled(where: str, chains: Any) -> list[tuple[str, Any]]:

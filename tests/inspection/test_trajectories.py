@@ -52,26 +52,22 @@ def test_a_tree_whose_numbers_keep_their_dtypes():
 
 
 def test_noise_is_that_of_the_key_and_the_step_and_values_are_without():
-    tx, key, x = gx.adam(0.1), jax.random.key(3), jnp.array(START)
-    found, state = trajectory(ravine, tx, np.array(START), 4, sample=noisy, key=3), tx.init(x)
+    key, x = jax.random.key(3), np.array(START)
+    found = trajectory(ravine, gx.sgd(0.01), x, 4, sample=noisy, key=3)
     for t in range(4):
         np.testing.assert_allclose(found.points[t], x, rtol=1e-5)
         np.testing.assert_allclose(found.values[t], ravine(x), rtol=1e-5)
-        grads = jax.grad(noisy)(x, jax.random.fold_in(key, t))
-        x, state = gx.apply_gradients(tx, grads, state, x)
-    same = trajectory(ravine, tx, np.array(START), 4, sample=noisy, key=key)
-    np.testing.assert_array_equal(found.points, same.points)
+        x = x - 0.01 * ([2, 40] * x + np.asarray(jax.random.normal(jax.random.fold_in(key, t), (2,))))
 
 
 def test_many_ways_at_once():
-    keys = jax.random.split(jax.random.key(0), 3)
-    many = jax.vmap(lambda key: trajectory(ravine, gx.sgd(0.01), np.array(START), 5, sample=noisy, key=key))(keys)
-    for i in range(3):
-        one = trajectory(ravine, gx.sgd(0.01), np.array(START), 5, sample=noisy, key=keys[i])
-        np.testing.assert_allclose(many.points[i], one.points, rtol=1e-5)
-    rates, starts = jnp.array([0.01, 0.02]), jnp.array([[1.0, 2.0], [3.0, 4.0]])
-    many = jax.vmap(lambda rate, start: trajectory(ravine, gx.sgd(rate), start, 5))(rates, starts)
-    np.testing.assert_allclose(many.points[1], trajectory(ravine, gx.sgd(0.02), starts[1], 5).points, rtol=1e-5)
+    starts, keys = jnp.array([[1.0, 2.0], [3.0, 4.0]]), jax.random.split(jax.random.key(0))
+
+    def way(rate, start, key):
+        return trajectory(ravine, gx.sgd(rate), start, 5, sample=noisy, key=key)
+
+    many = jax.vmap(way)(jnp.array([0.01, 0.02]), starts, keys)
+    np.testing.assert_allclose(many.points[1], way(0.02, starts[1], keys[1]).points, rtol=1e-5)
 
 
 def test_a_function_that_changes_is_seen_to_have_changed():
@@ -88,9 +84,7 @@ def test_a_function_that_changes_is_seen_to_have_changed():
     "make",
     [
         lambda: gx.sgd(gx.schedules.reduce_on_plateau(0.04, patience=2)),
-        lambda: optax.adam(0.1),
         lambda: optax.chain(optax.sgd(0.04), optax.contrib.reduce_on_plateau(patience=2)),
-        lambda: optax.lbfgs(),
         lambda: gx.chain(gx.clip(1.0), optax.lbfgs()),
     ],
 )
@@ -183,6 +177,7 @@ def test_limits_that_are_given():
         (lambda x: 0.0 * x[0], (0, 0), gx.sgd(0.1)),  # a plane
         (ravine, (0, 0), gx.sgd(0.1)),  # nowhere to go
         (ravine, (1, 1), gx.sgd(2.0)),  # diverges from the first step on
+        (ravine, (1, 1), gx.sgd(1e30)),  # and is not finite
         (lambda x: jnp.log(x[0]) + x[1] ** 2, (0.5, 0.1), gx.sgd(0.1)),  # not finite in a part of the picture
         (lambda x: x[0] ** 2 - x[1] ** 2, (1, 0.01), gx.sgd(0.1)),  # a saddle
         (lambda x: jnp.where(x[0] > 0.9, x[1], 0.0), (1, 1), gx.sgd(0.1)),  # mostly flat
@@ -209,6 +204,10 @@ def test_levels():
     assert base == 0
     np.testing.assert_allclose(levels, -levels[::-1], atol=0.02)
     assert np.abs(levels).min() < 0.1
+    for floor in (-math.inf, math.nan):
+        np.testing.assert_array_equal(
+            _levels(np.ma.array(x**2 + y**2), floor)[1], _levels(np.ma.array(x**2 + y**2), math.inf)[1]
+        )
     assert [_number(v) for v in (0.002, 30.0, 1000.0, 123456.7)] == ["0.002", "30", "1,000", "123,457"]
 
 
@@ -270,8 +269,9 @@ def test_errors_of_the_pictures(draw, chains, start, more, error, words):
 
 
 def test_more_errors_of_the_pictures(monkeypatch):
-    with pytest.raises(ValueError, match="plot_trajectories: fn is finite nowhere for x₀ in"):
-        plot_trajectories(lambda x: x[0] * jnp.nan, CHAINS, START, 3)
+    for bad in (jnp.nan, jnp.inf):
+        with pytest.raises(ValueError, match=f"plot_trajectories: fn must be finite at the start, got {bad}"):
+            plot_trajectories(lambda x: x[0] ** 2 * bad, CHAINS, START, 3)  # noqa: B023
     with pytest.raises(ValueError, match=r"animate_trajectories: frames must be in \[2, inf\), got 1"):
         animate_trajectories(ravine, CHAINS, START, 3, frames=1)
     with pytest.raises(ValueError, match="animate_trajectories: fps must be in"):
