@@ -151,20 +151,12 @@ def verdicts(rows: Sequence[tuple[str, float | None, float]]) -> list[dict[str, 
     return found
 
 
-def main(doc: str, measure: Callable[[bool], Figures], write: Callable[[Path], None] | None = None) -> None:
-    """The command line of a benchmark: prints the tables of `measure(quick)`, and writes its figures to a file.
-
-    With `write`, there is `--readme FILE`, which calls it and measures nothing.
-    """
+def main(doc: str, measure: Callable[[bool], Figures]) -> None:
+    """The command line of a benchmark: prints the tables of `measure(quick)`, and writes its figures to a file."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, not how well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    if write:
-        parser.add_argument("--readme", type=Path, metavar="FILE", help="write the committed figures into it")
     args = parser.parse_args()
-    if write and args.readme:
-        write(args.readme)
-        return
     print(machine(), flush=True)
     figures = {"machine": machine(), **measure(args.quick)}
     if args.json:

@@ -1,7 +1,6 @@
 """What is often said of optimizers, tried: each figure beside what was found, and whether it is so.
 
 python benchmarks/claims.py [--quick] [--json FILE]
-python benchmarks/claims.py --readme FILE
 
 Each figure is tried on a stated problem with five seeds: problems of two parameters (`_problems.py`), and dense
 networks on scikit-learn's digits (three fifths to train on, a fifth each for validation and for the test). A rate is
@@ -9,14 +8,9 @@ chosen by the validation, by its mean over the seeds, and the test is reported. 
 the largest of the seeds; ratios and differences are taken seed by seed. A ratio is reproduced within a quarter of what
 is said, a difference in accuracy within half a point. Times are steps times the seconds of one step, measured in turn.
 Of hours on ImageNet or on WikiText, only the ratio can be tried, and on digits.
-
-`--readme` measures nothing: it writes the committed figures into FILE, between two markers.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import _measure as m
@@ -31,8 +25,6 @@ from batch_norm import ACTIVATIONS, BATCH, LESS, NO, SEEDS, YES, Steps, said, sh
 
 import gradtx as gx
 
-RESULTS = Path(__file__).parent / "results" / "claims.json"
-MARKERS = "<!-- claims -->", "<!-- /claims -->"
 GOOD = 0.94  # of the validation is right
 RATE = gx.tunable(1.0)
 PLAIN, MOMENTUM, NESTEROV = gx.sgd(RATE), gx.sgd(RATE, momentum=0.9), gx.sgd(RATE, momentum=0.9, nesterov=True)
@@ -488,20 +480,6 @@ def markdown(rows: Sequence[Figures]) -> str:
     return "\n".join(lines)
 
 
-def block(figures: Figures) -> str:
-    """The machine and the table, between the markers."""
-    return "\n".join([MARKERS[0], f"On {figures['machine']}:", "", markdown(claims(figures)), MARKERS[1]])
-
-
-def write(readme: Path) -> None:
-    """Puts the committed figures between the markers of `readme`."""
-    text, (begin, end) = readme.read_text(), map(re.escape, MARKERS)
-    text, count = re.subn(f"{begin}.*{end}", lambda _: block(json.loads(RESULTS.read_text())), text, flags=re.DOTALL)
-    if count != 1:
-        raise ValueError(f"{readme}: expected {' … '.join(MARKERS)} once, found {count} times")
-    readme.write_text(text)
-
-
 def measure(quick: bool) -> Figures:
     figures = {
         "terrains": terrains(quick),
@@ -519,4 +497,4 @@ def measure(quick: bool) -> Figures:
 
 
 if __name__ == "__main__":
-    m.main(__doc__, measure, write)
+    m.main(__doc__, measure)
