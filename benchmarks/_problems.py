@@ -40,27 +40,24 @@ def slope(steepness: float, radius: float) -> Callable[[Any], Any]:
     return lambda x: steepness * (jnp.sqrt(radius**2 + jnp.sum(x**2)) - radius)
 
 
-def losses(terrain: Terrain, tx: Any, rates: Sequence[float], seeds: int, steps: int) -> np.ndarray:
-    """Before the first step and after each: (seeds, rates, 1 + steps). `tx` has a tunable rate."""
+def losses(terrain: Terrain, make: Callable[[Any], Any], rates: Sequence[float], seeds: int, steps: int) -> np.ndarray:
+    """Before the first step and after each: (seeds, rates, 1 + steps). `make` gives the chain of a rate."""
+
+    def noisy(x: Any, key: Any) -> Any:
+        return terrain.loss(x) + terrain.noise * jnp.sum(x * jax.random.normal(key, x.shape))
 
     def one(start: Any, key: Any, rate: Any) -> Any:
-        def step(carry: Any, key: Any) -> tuple[Any, Any]:
-            x, slots = carry
-            grads = jax.grad(terrain.loss)(x) + terrain.noise * jax.random.normal(key, x.shape)
-            x, slots = gx.apply_gradients(tx, grads, slots, x)
-            return (x, slots), terrain.loss(x)
-
-        carry = start, gx.set_hyperparams(tx.init(start), learning_rate=rate)
-        found = jax.lax.scan(step, carry, jax.random.split(key, steps))[1]
-        return jnp.concatenate([terrain.loss(start)[None], found])
+        return gx.inspection.trajectory(terrain.loss, make(rate), start, steps, sample=noisy, key=key).values
 
     given = terrain.starts(seeds), jax.random.split(jax.random.key(1), seeds), jnp.asarray(rates, jnp.float32)
     return np.asarray(jax.jit(jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None)))(*given))
 
 
-def steps_until(terrain: Terrain, tx: Any, rates: Sequence[float], seeds: int, steps: int) -> np.ndarray:
+def steps_until(
+    terrain: Terrain, make: Callable[[Any], Any], rates: Sequence[float], seeds: int, steps: int
+) -> np.ndarray:
     """Until the loss is within the tolerance, and stays for `STAY` steps: (seeds, rates), infinite if never."""
-    found = losses(terrain, tx, rates, seeds, steps)
+    found = losses(terrain, make, rates, seeds, steps)
     arrived = found[..., 1:] <= terrain.tolerance * found[..., :1]
     stays = np.lib.stride_tricks.sliding_window_view(arrived, STAY, -1).all(-1)
     return np.where(stays.any(-1), stays.argmax(-1) + 1.0, np.inf)

@@ -10,7 +10,8 @@ is said, a difference in accuracy within half a point. Times are steps times the
 Of hours on ImageNet or on WikiText, only the ratio can be tried, and on digits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import _measure as m
@@ -27,13 +28,13 @@ import gradtx as gx
 
 GOOD = 0.94  # of the validation is right
 RATE = gx.tunable(1.0)
-PLAIN, MOMENTUM, NESTEROV = gx.sgd(RATE), gx.sgd(RATE, momentum=0.9), gx.sgd(RATE, momentum=0.9, nesterov=True)
-FORMS = {
-    "plain": PLAIN,
-    "average": gx.sgd(RATE, momentum=0.9, momentum_form="average"),
-    "heavy ball": MOMENTUM,
-    "nesterov": NESTEROV,
+FORMS: dict[str, Callable[[Any], Any]] = {
+    "plain": gx.sgd,
+    "average": partial(gx.sgd, momentum=0.9, momentum_form="average"),
+    "heavy ball": partial(gx.sgd, momentum=0.9),
+    "nesterov": partial(gx.sgd, momentum=0.9, nesterov=True),
 }
+PLAIN, MOMENTUM, NESTEROV = (FORMS[form](RATE) for form in ("plain", "heavy ball", "nesterov"))
 ADVISED = 0.01  # "start with β = 0.9, η = 0.01"
 # Curved so, and as noisy, that the plain descent takes about the steps that are said at the rate that is advised.
 TERRAINS = {
@@ -61,8 +62,8 @@ def terrains(quick: bool) -> Figures:
     rates = [ADVISED * 2 ** (i / 2) for i in range(-6, 15, 3 if quick else 1)]
     for name, terrain in TERRAINS.items():
         figures[name] = {}
-        for form, tx in FORMS.items():
-            steps = steps_until(terrain, tx, [ADVISED, *rates], SEEDS, 2500)
+        for form, make in FORMS.items():
+            steps = steps_until(terrain, make, [ADVISED, *rates], SEEDS, 2500)
             at, found = quickest(rates, steps[:, 1:])
             figures[name][form] = {"advised": finite(steps[:, 0]), "rate": at, "best": found}
     m.table(
@@ -85,8 +86,9 @@ def conditions(quick: bool) -> Figures:
         terrain = Terrain(quadratic(1, 1 / kappa), start=(1.0, kappa**0.5))  # either direction has half of the loss
         best = ((kappa**0.5 - 1) / (kappa**0.5 + 1)) ** 2
         rates, found = [3.9 * 2 ** (-i / 4) for i in range(12)], {}
-        for name, tx in (("plain", PLAIN), ("0.9", MOMENTUM), ("best", gx.sgd(RATE, momentum=best))):
-            found[name] = quickest(rates, steps_until(terrain, tx, rates, SEEDS, 250 + 8 * kappa))[1]
+        for name, momentum in (("plain", 0.0), ("0.9", 0.9), ("best", best)):
+            make = partial(gx.sgd, momentum=momentum)
+            found[name] = quickest(rates, steps_until(terrain, make, rates, SEEDS, 250 + 8 * kappa))[1]
         figures[str(kappa)] = found
     m.table(
         "Steps until 1e-6 of the loss is left, on quadratic ravines, each at its best rate; the best momentum is "

@@ -12,6 +12,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import claims as said
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "measurements.md")
 SHOWN = "`tests/interop/test_comparison.py`"
@@ -146,8 +148,12 @@ def norms() -> str:
     return table(["`batch_norm` in training", "", "against Flax NNX", "against Linen"], rows)
 
 
+def claims() -> str:
+    return said.markdown(said.claims(figures("claims")))
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
-    f.__name__: f for f in (comparison, step, accuracy, minibatches, fit, norms)
+    f.__name__: f for f in (comparison, step, accuracy, minibatches, fit, norms, claims)
 } | {f"machine: {name}": partial(machine, name) for name in ("step", "accuracy", "inputs", "claims")}
 
 
