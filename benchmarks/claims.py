@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from _digits import TRAINED_ON, Network, train
 from _measure import Figures
-from _problems import STAY, Terrain, fit_deceptive, quadratic, slope, steps_until
+from _problems import STAY, Terrain, arrival, fit_deceptive, losses, quadratic, slope
 from batch_norm import ACTIVATIONS, BATCH, LESS, NO, SEEDS, YES, Steps, said, show, some_batch, spread, within
 
 import gradtx as gx
@@ -40,7 +40,7 @@ ADVISED = 0.01  # "start with β = 0.9, η = 0.01"
 TERRAINS = {
     "steep ravine": Terrain(quadratic(100, 0.26)),
     "gentle slope": Terrain(slope(1, 0.1), start=(3.2, 3.2), tolerance=1e-3),
-    "noisy terrain": Terrain(quadratic(100, 0.26), noise=0.15, tolerance=1e-5),
+    "noisy terrain": Terrain(quadratic(100, 0.26), noise=0.08, tolerance=1e-5),
 }
 STEPS = {"steep ravine": (1500, 220), "gentle slope": (450, 300), "noisy terrain": (1200, 600)}
 # The rate that Keras has by default, and the quarters of decades from it that are tried.
@@ -63,7 +63,7 @@ def terrains(quick: bool) -> Figures:
     for name, terrain in TERRAINS.items():
         figures[name] = {}
         for form, make in FORMS.items():
-            steps = steps_until(terrain, make, [ADVISED, *rates], SEEDS, 2500)
+            steps = arrival(terrain, losses(terrain, make, [ADVISED, *rates], SEEDS, 3000))
             at, found = quickest(rates, steps[:, 1:])
             figures[name][form] = {"advised": finite(steps[:, 0]), "rate": at, "best": found}
     m.table(
@@ -88,7 +88,8 @@ def conditions(quick: bool) -> Figures:
         rates, found = [3.9 * 2 ** (-i / 4) for i in range(12)], {}
         for name, momentum in (("plain", 0.0), ("0.9", 0.9), ("best", best)):
             make = partial(gx.sgd, momentum=momentum)
-            found[name] = quickest(rates, steps_until(terrain, make, rates, SEEDS, 250 + 8 * kappa))[1]
+            steps = arrival(terrain, losses(terrain, make, rates, SEEDS, 400 + 8 * kappa))
+            found[name] = quickest(rates, steps)[1]
         figures[str(kappa)] = found
     m.table(
         "Steps until 1e-6 of the loss is left, on quadratic ravines, each at its best rate; the best momentum is "
