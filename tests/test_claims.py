@@ -49,7 +49,8 @@ def test_less_is_beyond_two_standard_errors(claims):
 def test_a_verdict_follows_from_the_cases(claims):
     yes, no, more = ("", "reproduced"), ("", "not reproduced"), ("", "not reproduced: more")
     verdicts = [
-        claims.said("", "", dict(enumerate(cases)), "the rate")["verdict"] for cases in ([yes, yes], [yes, no], [no, more])
+        claims.said("", "", dict(enumerate(cases)), "the rate")["verdict"]
+        for cases in ([yes, yes], [yes, no], [no, more])
     ]
     assert verdicts == ["reproduced", "depends on the rate", "not reproduced: depends on the rate"]
 
