@@ -32,13 +32,15 @@ def test_readme_has_the_committed_figures(claims):
 def test_a_ratio_is_so_within_a_quarter(claims):
     verdicts = [claims.about([ratio * 2.0, ratio * 4.0], [2.0, 4.0], 0.5)[1] for ratio in (0.39, 0.41, 0.62, 0.63)]
     assert verdicts == ["not reproduced: less", "reproduced", "reproduced", "not reproduced: more"]
+    assert claims.about([1.0, 4.0], [2.0, 4.1], 0.75)[1] == "not reproduced"  # by chance
     assert claims.about([None], [1.0], 0.5)[1] == "not reproduced"
     assert claims.about([3.0, 1.0], [2.0, 1.0], 1.0)[0] == "1.25 (1.00–1.50) times"
 
 
 def test_a_difference_is_so_within_half_a_point(claims):
-    verdicts = [claims.points([more], 1.0, 2.0)[1] for more in (0.004, 0.006, 0.024, 0.026)]
+    verdicts = [claims.points([more, more], 1.0, 2.0)[1] for more in (0.004, 0.006, 0.024, 0.026)]
     assert verdicts == ["not reproduced: less", "reproduced", "reproduced", "not reproduced: more"]
+    assert claims.points([0.04, -0.01], 1.0, 2.0)[1] == "not reproduced"  # by chance
 
 
 def test_less_is_beyond_two_standard_errors(claims):
