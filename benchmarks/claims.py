@@ -6,8 +6,9 @@ Each figure is tried on a stated problem with five seeds: problems of two parame
 networks on scikit-learn's digits (three fifths to train on, a fifth each for validation and for the test). A rate is
 chosen by the validation, by its mean over the seeds, and the test is reported. Figures are means, with the least and
 the largest of the seeds; ratios and differences are taken seed by seed. A ratio is reproduced within a quarter of what
-is said, a difference in accuracy within half a point, if it is beyond two standard errors of the seeds. Times are steps times the seconds of one step, measured in turn.
-Of hours on ImageNet or on WikiText, only the ratio can be tried, and on digits.
+is said, a difference in accuracy within half a point, if it is beyond two standard errors of the seeds. Times are steps
+times the seconds of one step, measured in turn. Of hours on ImageNet or on WikiText, only the ratio can be tried, and
+on digits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -313,7 +314,7 @@ def about(
         return "only this one gets there", LESS
     ratios = over(a, b)
     so = within(float(np.mean(ratios)), low / slack, slack * (high or low))
-    return f"{spread(ratios, '.2f')} times", so if so != YES or less(*((a, b) if low < 1 else (b, a))) else NO
+    return f"{spread(ratios, '.2f')} times", so if so != YES or less(*np.log((a, b) if low < 1 else (b, a))) else NO
 
 
 def points(more: Sequence[float], low: float, high: float | None = None) -> tuple[str, str]:
