@@ -148,13 +148,16 @@ def norms() -> str:
     return table(["`batch_norm` in training", "", "against Flax NNX", "against Linen"], rows)
 
 
-def claims() -> str:
-    return said.markdown(said.claims(figures("claims")))
+def claims(short: bool = True) -> str:
+    return said.markdown(said.claims(figures("claims")), short)
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
     f.__name__: f for f in (comparison, step, accuracy, minibatches, fit, norms, claims)
-} | {f"machine: {name}": partial(machine, name) for name in ("step", "accuracy", "inputs", "claims")}
+} | {
+    "claims in full": partial(claims, short=False),
+    **{f"machine: {name}": partial(machine, name) for name in ("step", "accuracy", "inputs", "claims")},
+}
 
 
 def rendered(text: str) -> str:

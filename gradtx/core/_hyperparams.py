@@ -94,7 +94,9 @@ def _like(old: Any, name: str, value: Any) -> jax.Array:
         raise ValueError(f"set_hyperparams: {name} must have the shape {old.shape} of its old value, got {new.shape}")
     if not isinstance(new, Tracer) and bool(jnp.isnan(new).any()):
         raise ValueError(f"set_hyperparams: {name} must be a number, got nan")
-    return new
+    # What is bound to devices, as after a restart, is compiled for them.
+    bound = not isinstance(old, Tracer) and getattr(old, "committed", False)
+    return jax.device_put(new, old.sharding) if bound else new
 
 
 def _complaint(name: str, found: list[str], known: list[str]) -> str:

@@ -47,6 +47,15 @@ def test_setting_changes_the_next_update_without_compiling(name):
         np.testing.assert_array_equal(updates, -np.float32(value))
 
 
+def test_setting_compiles_nothing_where_the_state_is_bound_to_a_device():
+    tx, params = gx.sgd(gx.tunable(0.1)), jax.device_put(jnp.ones(2), jax.devices()[1])
+    state, step = jax.device_put(tx.init(params), jax.devices()[1]), jax.jit(tx.update)
+    step(params, state)
+    updates, _ = step(params, gx.set_hyperparams(state, learning_rate=0.5))
+    assert updates.tolist() == [-0.5, -0.5]
+    assert step._cache_size() == 1
+
+
 def test_setting_leaves_the_old_state_alone():
     state = gx.sgd(gx.tunable(0.5)).init(jnp.ones(2))
     gx.set_hyperparams(state, learning_rate=0.25)

@@ -1,0 +1,33 @@
+"""The tables of the documents are what the benchmarks found."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytest.importorskip("sklearn")
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import tables
+
+    return tables
+
+
+def test_documents_have_the_committed_figures(tables):
+    for document in tables.DOCUMENTS:
+        assert tables.rendered(document.read_text()) == document.read_text(), "run python benchmarks/tables.py"
+
+
+def test_every_block_is_filled(tables):
+    found = [re.findall(r"<!-- ([^/].*?) -->\n\n\S", document.read_text()) for document in tables.DOCUMENTS]
+    assert {name for names in found for name in names} == set(tables.BLOCKS)
+
+
+def test_what_shows_a_row_of_the_comparison_exists(tables):
+    places = re.findall(r"`((?:tests|benchmarks)/\S+)`", tables.comparison())
+    assert len(places) == tables.comparison().count("\n") - 1
+    assert all((ROOT / place).exists() for place in places)
