@@ -44,7 +44,7 @@ def median_error(peer: str, technique: str, ours: bool) -> str:
     for row in figures("accuracy")["rows"]:
         if (row["peer"], row["technique"]) == (peer, technique):
             return two(row["gradtx" if ours else "theirs"][2])
-    return "–"
+    raise KeyError(f"{peer} has no {technique}")
 
 
 def comparison() -> str:
@@ -102,15 +102,20 @@ def step() -> str:
 
 def accuracy() -> str:
     names = {
-        "SGD with momentum": ("SGD(momentum=0.9)", "SGD(momentum=0.9)", "sgd(momentum=0.9)"),
+        "SGD with momentum": ("SGD(momentum=0.9)", "SGD(momentum=0.9)", "sgd(momentum=0.8)"),
         "RMSprop": ("RMSprop()", "RMSprop()", "rmsprop()"),
         "Adam": ("Adam()", "Adam()", "adam()"),
-        "NAdam": ("NAdam()", "Nadam()", "nadam()"),
-        "RAdam": ("RAdam()", "–", "radam()"),
+        "NAdam": ("NAdam()", "Nadam()", "nadam(momentum_decay=None)"),
+        "RAdam": ("RAdam()", None, "radam(b2=0.99)"),
     }
     peers = ("PyTorch", "Keras", "optax")
     rows = [
-        [title, *(median_error(p, t, ours) for p, t in zip(peers, own, strict=True) for ours in (False, True))]
+        [title]
+        + [
+            median_error(peer, name, ours) if name else "–"
+            for peer, name in zip(peers, own, strict=True)
+            for ours in (False, True)
+        ]
         for title, own in names.items()
     ]
     return table(["", *(text for peer in peers for text in (peer, f"as {peer}"))], rows)

@@ -66,10 +66,12 @@ def _legend(figure: Figure, panel: Any, chains: dict[str, Any], settings: dict[s
         labels.append(name + rest + f" diverged{count}" * chain["diverged"])
     title, *labels = [textwrap.fill(label, 120, subsequent_indent="    ") for label in labels]
     if max(map(len, (title, *labels))) > 40:
-        figure.set_figheight(figure.get_figheight() + 0.2 * (1 + "\n".join((title, *labels)).count("\n")))
+        columns = max(1, 120 // (10 + max(map(len, labels))))
+        lines = 1 + "\n".join((title, *labels[::columns])).count("\n")
+        figure.set_figheight(figure.get_figheight() + 0.2 * lines)
         legend = figure.legend(
             panel.lines, labels, loc="outside lower left", alignment="left", handlelength=3.5, title=title,
-            frameon=False, fontsize="small",
+            frameon=False, fontsize="small", ncols=columns,
         )  # fmt: skip
     else:
         legend = panel.legend(panel.lines, labels, title=title, frameon=False, fontsize="small")
