@@ -29,6 +29,9 @@ def check_params(params: Flat) -> None:
     )
 
 
+_OPTAX = {"value", "grad", "value_fn"}  # what optax's line searches are told, and so whole chains
+
+
 def check_call(
     stages: Mapping[str, Any], kept: Mapping[str, Stateful], state: Any, params: Any, extra: Mapping[str, Any]
 ) -> None:
@@ -41,9 +44,9 @@ def check_call(
     follower = next((name for name, value in kept.items() if value.follows_metric), None)
     named = needs if follower is None else {"value": follower} | needs
     taken = accepted(stages, kept)
-    for given in (name for name in extra if name not in taken):
+    for given in (name for name in extra if name not in taken | _OPTAX):
         near = difflib.get_close_matches(given, named, n=1, cutoff=0.7)
-        if near and near[0] not in extra:
+        if near:
             raise TypeError(f"update: no stage takes {given}=; {named[near[0]]} needs {near[0]}=. Did you mean that?")
     for need, name in needs.items():
         if need == "param" and params is None:

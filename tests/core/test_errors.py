@@ -104,6 +104,7 @@ def test_extra_arguments():
     with pytest.raises(TypeError, match=r"no stage takes values=; needs_value needs value="):
         tx.update(x, state, x, value=2.0, values=2.0)
     assert tx.update(x, state, x, value=2.0)[0][0] == -2
+    assert tx.update(x, state, x, value=2.0, value_fn=jnp.sum)[0][0] == -2  # which optax has
     # What is no near miss of anything needed is ignored, as in optax.
     assert tx.update(x, state, x, value=2.0, batch=1)[0][0] == -2
     assert gx.sgd(1.0).update(x, gx.sgd(1.0).init(x), x, vlaue=2.0)[0][0] == -1
