@@ -130,8 +130,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         out.add_row(*row)
     print(f"\n{title}")
-    # A pipe has no width of its own, and figures that are cut off are of no use.
-    Console(width=max(Console().width, 160)).print(out)
+    # Figures that are cut off are of no use.
+    Console(width=Console(width=1000).measure(out).maximum).print(out)
 
 
 def number(value: float | None, form: str = ".2f") -> str:
