@@ -88,24 +88,23 @@ def split(key: Any) -> dict[str, tuple[Any, Any]]:
     return {name: (tx.update(x[part], state, train=False)[0], y[part]) for name, part in parts.items()}
 
 
-def train(network: Network, tx: Any, seeds: int, rates: Any = None, **options: Any) -> dict[str, np.ndarray]:
+def train(network: Network, tx: Any, seeds: int, rates: Any, **options: Any) -> dict[str, np.ndarray]:
     """Accuracies on "valid" and "test", in inference, after every `every` steps: (seeds, rates, checks).
 
     And the "loss" of every step's mini-batch: (seeds, rates, checks, every).
 
     Args:
         network: What is trained.
-        tx: How, with a tunable learning rate if there are `rates`.
+        tx: How, with a tunable learning rate.
         seeds: How many. Each divides the data, and draws the parameters and the mini-batches.
-        rates: Learning rates. Without them the results have no such axis.
+        rates: Learning rates.
         options: `batch_size`; `steps`; `every`, by default at the end only; `classes`, of how many classes each
             mini-batch is, to equal parts and drawn anew for each, by default without such a choice.
     """
     data_keys, init_keys, order_keys = jax.random.split(jax.random.key(0), (3, seeds))
     # Not in one program: what all networks have in common is compiled once.
     started = jax.vmap(network.init)(init_keys)
-    rates = None if rates is None else jnp.asarray(rates, jnp.float32)
-    found = _train(network, tx, split(data_keys), started, order_keys, rates, **options)
+    found = _train(network, tx, split(data_keys), started, order_keys, jnp.asarray(rates, jnp.float32), **options)
     return {name: np.asarray(values, np.float64) for name, values in found.items()}
 
 
@@ -124,7 +123,7 @@ def _train(
 ) -> dict[str, Any]:
     every = every or steps
 
-    def one(data: Any, started: Any, key: Any, rate: Any = None) -> dict[str, Any]:
+    def one(data: Any, started: Any, key: Any, rate: Any) -> dict[str, Any]:
         given = (jnp.arange(CLASSES), classes) if classes else (data["train"], batch_size)
         batches = gx.inputs.minibatches(*given, key, drop_last=True)
 
@@ -140,12 +139,9 @@ def _train(
             found = {name: network.accuracy(*carry[:2], *data[name]) for name in ("valid", "test")}
             return (carry, place), {"loss": losses, **found}
 
-        slots = tx.init(started[0])
-        slots = slots if rate is None else gx.set_hyperparams(slots, learning_rate=rate)
+        slots = gx.set_hyperparams(tx.init(started[0]), learning_rate=rate)
         return jax.lax.scan(checked, ((*started, slots), batches.init()), length=steps // every)[1]
 
-    if rates is None:
-        return jax.vmap(one)(data, started, keys)
     return jax.vmap(jax.vmap(one, (None, None, None, 0)), (0, 0, 0, None))(data, started, keys, rates)
 
 

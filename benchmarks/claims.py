@@ -129,12 +129,7 @@ def optimizers(quick: bool) -> Figures:
         "is right, at the rate that needs the fewest;\naccuracy on the test at the end, at the rate that is best there "
         "by the validation, and the variance of the mini-batches' loss in the last epoch.",
         ["", "", "", *COLUMNS],
-        [
-            [kind, name, place, *described(f)]
-            for kind, found in figures.items()
-            for name, places in found.items()
-            for place, f in places.items()
-        ],
+        described(figures),
     )
     return figures
 
@@ -165,12 +160,7 @@ def decay(quick: bool) -> Figures:
         f"Digits, SGD, batches of {size}, {epochs} epochs, each at its best rate, at the best rate of a fixed one, "
         "and at twice that;\ncolumns as above, but 80 % for the small network. The exponential goes to a hundredth.",
         ["", "", "", *COLUMNS],
-        [
-            [kind, name, place, *described(f)]
-            for kind, found in figures.items()
-            for name, places in found.items()
-            for place, f in places.items()
-        ],
+        described(figures),
     )
     return figures
 
@@ -294,10 +284,15 @@ def ended(
     }
 
 
-def described(f: Figures) -> list[str]:
-    forms = {"steps": ".0f", "test": ".3f", "variance": ".1e", "relative": ".2g"}
-    steps, *ends = (spread(f[name], form) for name, form in forms.items())
-    return [f"{f['quickest']:.3g}", steps, f"{f['rate']:.3g}", *ends]
+def described(figures: Figures) -> list[list[str]]:
+    """The rows of what has `ended`, by kind, name and place."""
+    forms, rows = {"steps": ".0f", "test": ".3f", "variance": ".1e", "relative": ".2g"}, []
+    for kind, found in figures.items():
+        for name, places in found.items():
+            for place, f in places.items():
+                steps, *ends = (spread(f[what], form) for what, form in forms.items())
+                rows.append([kind, name, place, f"{f['quickest']:.3g}", steps, f"{f['rate']:.3g}", *ends])
+    return rows
 
 
 def over(a: Sequence[float | None], b: Sequence[float | None]) -> list[float | None]:

@@ -1,4 +1,7 @@
-"""Bounds the memory of the tests."""
+"""Bounds the memory of the tests, and finds the benchmarks."""
+
+import importlib
+from pathlib import Path
 
 import jax
 import pytest
@@ -9,3 +12,11 @@ def _clear_caches():
     """The next file seldom needs what this one has compiled, and finds it on disk."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """A module of benchmarks/ by its name."""
+    pytest.importorskip("sklearn")
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    return importlib.import_module

@@ -1,7 +1,5 @@
 """What is said of optimizers: by which rules it is judged."""
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,16 +7,10 @@ import pytest
 
 import gradtx as gx
 
-ROOT = Path(__file__).parents[1]
-pytest.importorskip("sklearn")
-
 
 @pytest.fixture
-def claims(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import claims
-
-    return claims
+def claims(benchmark):
+    return benchmark("claims")
 
 
 def test_a_ratio_is_so_within_a_quarter(claims):
@@ -71,11 +63,8 @@ def test_losses_are_those_of_the_recursion(claims):
     np.testing.assert_allclose(found, 0.5 * ((start * left) ** 2 @ [4.0, 1.0]), rtol=1e-5, atol=1e-7)
 
 
-def test_the_deceptive_example_is_the_papers(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    from _problems import deceptive
-
-    x, y = deceptive(jax.random.key(0), 50)
+def test_the_deceptive_example_is_the_papers(benchmark):
+    x, y = benchmark("_problems").deceptive(jax.random.key(0), 50)
     signs = jnp.sign(y @ x)
     assert bool(jnp.all((signs != 0) == jnp.any(x != 0, 0)))
     np.testing.assert_allclose(x @ signs, 4 * y)  # the adaptive solution fits, and weighs all features alike

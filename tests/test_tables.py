@@ -6,15 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-pytest.importorskip("sklearn")
 
 
 @pytest.fixture
-def tables(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import tables
-
-    return tables
+def tables(benchmark):
+    return benchmark("tables")
 
 
 def test_documents_have_the_committed_figures(tables):
