@@ -13,7 +13,7 @@ from IPython.display import Markdown
 from sklearn.datasets import load_digits
 
 import gradtx as gx
-from gradtx.inspection._styles import styles
+from gradtx.inspection import styles
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from _digits import Network as Network

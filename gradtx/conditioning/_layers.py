@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import jax
 import numpy as np
 
-from gradtx.core._select import matches
+from gradtx.core import matches
 
 _NUMBERED = re.compile(r"(.*?)[_.-]?(\d+)")
 _INPUT = re.compile(r"(?<![a-z])(?:emb|token|patch|stem|wte|wpe)|(?:^|/)pos(?:$|[^a-z]|emb|enc|ition)", re.IGNORECASE)

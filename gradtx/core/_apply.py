@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gradtx.core._check import check_leaves, check_structure
+from gradtx._tools import check_leaves, check_structure, dtype_of, flatten, is_trainable, wide
 from gradtx.core._rounding import ROUNDINGS, Rounding, round_to
 from gradtx.core._transformation import Transformation
-from gradtx.core._trees import dtype_of, flatten, is_trainable, wide
 
 
 def apply_updates(params: Any, updates: Any, *, rounding: Rounding = "nearest", key: Any = None) -> Any:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.tree_util import keystr
 
+from gradtx._tools import hyperparameters
 from gradtx.core._check import from_state
-from gradtx.core._kinds import hyperparameters
 from gradtx.core._slots import varying
 from gradtx.core._state import State
 from gradtx.core._transformation import Transformation

@@ -10,11 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core._kinds import typed_key
-from gradtx.core._record import Record
+from gradtx._tools import Record, typed_key, wide
 from gradtx.core._rounding import Rounding, round_to
 from gradtx.core._rule import At, Rule, Scope
-from gradtx.core._trees import wide
 
 R = TypeVar("R", bound=Record)
 

@@ -12,15 +12,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core._check import accepted, check_call, check_leaves, check_params, check_structure, from_state
-from gradtx.core._inputs import InputRule, check_input_call, checked_inputs
+from gradtx._tools import (
+    Flat,
+    check_leaves,
+    check_params,
+    check_structure,
+    dtype_of,
+    flatten,
+    is_complex,
+    is_trainable,
+    wide,
+)
+from gradtx.core._check import accepted, check_call, from_state
 from gradtx.core._leaf import Finish, compiled_measure, leaf_function, measure
 from gradtx.core._resolve import Resolved, resolve
 from gradtx.core._rounding import ROUNDINGS
 from gradtx.core._rule import Rule, Scope, TreeStage
 from gradtx.core._slots import init_slot, stateful, varying
 from gradtx.core._state import State
-from gradtx.core._trees import Flat, cast, dtype_of, flatten, flatten_inputs, is_complex, is_trainable, wide
 
 
 class Lift:
@@ -30,9 +39,6 @@ class Lift:
         self.stages = stages
         self.segments = _segments(stages)
         self.kept = stateful(stages)
-        self.on_inputs = any(isinstance(stage, InputRule) for stage in stages.values())
-        if self.on_inputs and (bad := [name for name, stage in stages.items() if "param" in stage.needs]):
-            raise TypeError(f"{bad[0]} needs parameters like its gradients, so it cannot be in a chain for inputs")
 
     def init(self, params: Any) -> State:
         """The state before the first step; slots get the parameters' sharding."""
@@ -42,8 +48,12 @@ class Lift:
         return self.state(flat)
 
     def flatten(self, tree: Any) -> Flat:
-        """The parameters or gradients, or, of a chain for inputs, these."""
-        return checked_inputs(self.stages, tree) if self.on_inputs else flatten(tree)
+        """The leaves of the parameters or gradients."""
+        return flatten(tree)
+
+    def cast(self, leaf: Any, dtype: Any) -> Any:
+        """A leaf in the dtype of the arithmetic."""
+        return jnp.asarray(leaf, dtype)
 
     def check_groups(self, flat: Flat, prefix: str = "") -> None:
         """Rules find their groups among the parameters, those of parts too."""
@@ -80,12 +90,14 @@ class Lift:
     ) -> tuple[Any, State]:
         """One step: (updates, state), or (new parameters, state) where `finish` is a rounding."""
         check_call(self.stages, self.kept, state, params, extra)
-        own, train = {}, True
-        if self.on_inputs:
-            own, params = check_input_call(self.stages, self.accepts(), params, extra), None
-            train = extra.get("train", True)
-        before, state = state, self._observed(state, extra.get("value"))
-        step = _Step(self.stages, self.flatten(grads), state, params, extra)
+        return self.step(grads, state, params, extra, finish, key)
+
+    def step(
+        self, grads: Any, state: State, params: Any, extra: Mapping[str, Any], finish: Finish, key: jax.Array | None
+    ) -> tuple[Any, State]:
+        """The same after the call was checked."""
+        state = self._observed(state, extra.get("value"))
+        step = self.begin(grads, state, params, extra)
         rules = {name: resolve(name, s, state, step.params) for name, s in self.stages.items() if isinstance(s, Rule)}
         for r in rules.values():
             step.check_slots(r)
@@ -93,12 +105,15 @@ class Lift:
         for names in self.segments:
             first = self.stages[names[0]] if names else None
             if isinstance(first, TreeStage):
-                stages[names[0]] = step.apply_tree(names[0], first, own.get(names[0]))
+                stages[names[0]] = step.apply_tree(names[0], first)
                 continue
             segment = [step.measure(rules[name]) if rules[name].measures else rules[name] for name in names]
             stages |= step.apply(segment, finish if names is self.segments[-1] else None, key)
         after = State(step.count, state.hyperparams, stages)
-        return step.flat.unflatten(step.values), after if train else before
+        return step.flat.unflatten(step.values), after
+
+    def begin(self, grads: Any, state: State, params: Any, extra: Mapping[str, Any]) -> "Step":
+        return Step(self, grads, state, params, extra)
 
     def accepts(self) -> frozenset[str]:
         """The extra arguments of `update` that some stage or hyperparameter takes."""
@@ -113,16 +128,16 @@ class Lift:
         return state._replace(hyperparams=state.hyperparams | seen)
 
 
-class _Step:
+class Step:
     """The gradients on their way through the chain: `values`, a leaf each. None and float0 leaves pass untouched."""
 
-    def __init__(self, stages: Mapping[str, Any], flat: Flat, state: State, params: Any, extra: Mapping[str, Any]):
-        self.flat = flat
+    def __init__(self, lift: Lift, grads: Any, state: State, params: Any, extra: Mapping[str, Any]):
+        self.lift, self.flat = lift, lift.flatten(grads)
         self.params = None if params is None else flatten(params)
         self.grad = None if extra.get("grad") is None else flatten(extra["grad"])
         for tree, what in ((self.params, "parameters"), (self.grad, "argument grad")):
             if tree is not None:
-                stage = next(iter(stages), "chain")
+                stage = next(iter(lift.stages), "chain")
                 check_structure(stage, self.flat, tree, what)
                 check_leaves(stage, self.flat, tree, what)
         self.state, self.extra = state, extra
@@ -169,7 +184,7 @@ class _Step:
         """Runs the rules on every leaf. Gives the new slots of the stages that have some."""
         if not rules and finish == "update":
             for i in self.active:
-                self.values[i] = cast(self.values[i], dtype_of(self.flat.leaves[i]))
+                self.values[i] = self.lift.cast(self.values[i], dtype_of(self.flat.leaves[i]))
             return {}
         needs = frozenset[str]().union(*(r.rule.needs for r in rules))
         with_param = "param" in needs or finish in ROUNDINGS
@@ -212,16 +227,21 @@ class _Step:
             if stage or r.scalars
         }
 
-    def apply_tree(self, name: str, stage: TreeStage, own: Any) -> Any:
+    def tree_params(self, name: str) -> Any:
+        """The parameters that the tree stage of that name sees."""
+        del name
+        return None if self.params is None else self.params.unflatten(self.params.leaves)
+
+    def apply_tree(self, name: str, stage: TreeStage) -> Any:
         """Runs a stage on the whole tree, in the dtype of the arithmetic. Gives its new state."""
         tree: list[Any] = [None] * len(self.values)
         for i in self.active:
-            tree[i] = cast(self.values[i], self.dtype(i))
-        params = own if self.params is None else self.params.unflatten(self.params.leaves)
+            tree[i] = self.lift.cast(self.values[i], self.dtype(i))
+        params = self.tree_params(name)
         before = from_state(self.state, "stages", name)
         now = stage.replace(varying(name, stage, self.state))
         updates, after = now.update(self.flat.unflatten(tree), before, params, self.state.step, self.extra)
-        updated = (flatten_inputs if isinstance(stage, InputRule) else flatten)(updates)
+        updated = self.lift.flatten(updates)
         check_structure(name, updated, self.flat, "gradients", "updates")
         for i in self.active:
             self.values[i] = updated.leaves[i]

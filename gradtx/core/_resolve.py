@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._tools import Flat, flatten
 from gradtx.core._check import from_state
 from gradtx.core._rule import Role, Rule, Scope
 from gradtx.core._slots import varying
 from gradtx.core._state import State
-from gradtx.core._trees import Flat, flatten
 
 _VARIES = "<an argument of each step>"  # stands in a static rule for a hyperparameter that is no constant
 

@@ -8,11 +8,9 @@ from typing import Annotated, Any, ClassVar, Self, TypeAlias
 import jax
 import numpy as np
 
-from gradtx.core._kinds import Interval, Seed
-from gradtx.core._record import Record
+from gradtx._tools import Flat, Interval, Record, Seed, flatten
 from gradtx.core._select import select
 from gradtx.core._stateful import Stateful
-from gradtx.core._trees import Flat, flatten
 
 Schedule: TypeAlias = Callable[[Any], Any]
 Hyper: TypeAlias = float | jax.Array | Schedule | Stateful
@@ -103,14 +101,11 @@ class Technique(Record):
     """What a stage of a chain is: a rule for one array, or a stage that works on whole trees."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    lift: ClassVar[type | None] = None  # the interpreter of a chain with such a stage, if it needs one of its own
 
     def accepts(self) -> frozenset[str]:
         """Extra arguments that the stage may take although it does not need them."""
         return frozenset()
-
-    def dense_because(self) -> str | None:
-        """Why the stage takes no sparse inputs (`jax.experimental.sparse.BCOO`); None if it does, and keeps them so."""
-        return "this stage takes dense arrays alone"
 
     def parts(self) -> Mapping[str, Any]:
         """The transformations that the stage holds, each under the key of its state in the stage's."""

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core._record import Record
-from gradtx.core._trees import Flat, flatten
+from gradtx._tools import Flat, Record, flatten
 
 Selector: TypeAlias = str | re.Pattern[str] | Callable[[str, Any], bool] | Any
 """A glob or a regular expression on the parameter's path, a predicate `(path, array)`, or a tree of booleans.

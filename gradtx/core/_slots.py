@@ -8,13 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from gradtx._tools import Flat, dtype_of, hyperparameters, is_complex, same, wide, widen
 from gradtx.core._check import from_state
-from gradtx.core._kinds import hyperparameters
-from gradtx.core._record import same
 from gradtx.core._rule import Role, Rule, Slot
 from gradtx.core._state import State
 from gradtx.core._stateful import Stateful
-from gradtx.core._trees import Flat, dtype_of, is_complex, wide, widen
 from gradtx.core._tunable import Tunable
 
 

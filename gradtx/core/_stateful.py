@@ -1,14 +1,13 @@
 """Hyperparameters that have a place in the state."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import jax
 
-from gradtx.core._record import Record
+from gradtx._tools import Deferred
 
 
-class Stateful(Record):
+class Stateful(Deferred):
     """A hyperparameter that has a place in the state. Subclasses declare a field `name`, and:
 
     follows_metric: whether it needs the extra argument `value` of `update`, a metric, or None at a step without one.
@@ -35,8 +34,3 @@ class Stateful(Record):
     def now(self, state: Any, step: jax.Array) -> Any:
         """Its value at `step`."""
         raise NotImplementedError
-
-    def starting(self, change: Callable[[Any], Any]) -> Self:
-        """A copy that starts from `change` of its value, where it starts from one."""
-        del change
-        return self

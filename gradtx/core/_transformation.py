@@ -9,11 +9,10 @@ from typing import Annotated, Any, NamedTuple, ParamSpec, TypeAlias
 import jax
 import optax
 
-from gradtx.core._kinds import hyperparameters
+from gradtx._tools import flatten, hyperparameters
 from gradtx.core._lift import Lift
 from gradtx.core._rule import Rule, Scope, TreeStage
 from gradtx.core._slots import widened
-from gradtx.core._trees import flatten
 
 P = ParamSpec("P")
 
@@ -58,7 +57,7 @@ class Transformation(optax.GradientTransformationExtraArgs):
 
     def __new__(cls, stages: tuple[Stage, ...]) -> "Transformation":
         named_stages = dict(zip(_names(stages), (stage.technique for stage in stages), strict=True))
-        lift = Lift(named_stages)
+        lift = next((s.technique.lift for s in stages if s.technique.lift is not None), Lift)(named_stages)
         self = super().__new__(cls, lift.init, lift.update)  # type: ignore[arg-type]
         self._stages, self.stages, self._lift = stages, MappingProxyType(named_stages), lift
         return self

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core._kinds import Interval, Name
+from gradtx._tools import Interval, Name
 from gradtx.core._stateful import Stateful
 
 

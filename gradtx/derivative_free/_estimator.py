@@ -9,11 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from gradtx._tools import (
+    Flat,
+    check_real_scalar,
+    dtype_of,
+    flatten,
+    is_complex,
+    is_trainable,
+    spread,
+    typed_key,
+    wide,
+    widen,
+)
 from gradtx.core import Interval, Key, Record, Stateful
-from gradtx.core._check import check_real_scalar
-from gradtx.core._kinds import typed_key
-from gradtx.core._sharding import spread
-from gradtx.core._trees import Flat, dtype_of, flatten, is_complex, is_trainable, wide, widen
 
 Count: TypeAlias = Annotated[Any, Interval(1, hyper=False, whole=True)]
 """A whole number ≥ 1."""

@@ -13,4 +13,6 @@ from gradtx.inputs._ranges import max_abs as max_abs
 from gradtx.inputs._ranges import min_max as min_max
 from gradtx.inputs._refresh import refresh as refresh
 from gradtx.inputs._robust import robust as robust
+from gradtx.inputs._rule import InputAt as InputAt
+from gradtx.inputs._rule import InputRule as InputRule
 from gradtx.inputs._standardize import standardize as standardize

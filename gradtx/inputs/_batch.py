@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core._trees import wide
+from gradtx._tools import wide
 
 
 class MiniBatchState(NamedTuple):

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Self, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Fraction, InputAt, InputRule, Interval, as_transformation, full_like
-from gradtx.core._sparse import SHIFTS
+from gradtx.core import Fraction, Interval, as_transformation, full_like
+from gradtx.inputs._rule import InputAt, InputRule
+from gradtx.inputs._sparse import SHIFTS
 
 Axis: TypeAlias = Annotated[Any, Interval(hyper=False, whole=True)]
 """The number of an axis, negative from the last one on."""

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import InputRule, Stage, State, Transformation, chain
-from gradtx.core._check import from_state
-from gradtx.core._slots import widened
-from gradtx.core._trees import cast, dtype_of, flatten_inputs
+from gradtx._tools import dtype_of
+from gradtx.core import Stage, State, Transformation, chain, from_state, widened
+from gradtx.inputs._rule import InputRule
+from gradtx.inputs._sparse import cast_stored, flatten_inputs
 
 
 def fit(tx: Any, batches: Iterable[Any], state: State | None = None) -> State:
@@ -102,4 +102,4 @@ def inverse(tx: Any, y: Any, state: State, params: Any = None) -> Any:
             raise TypeError(f"inverse: {name} has no inverse")
         y = stage.inverse(y, from_state(state, "stages", name), params.get(name))
     leaves = zip(flatten_inputs(y).leaves, flat.leaves, strict=True)
-    return flat.unflatten([None if x is None else cast(x, dtype_of(like)) for x, like in leaves])
+    return flat.unflatten([None if x is None else cast_stored(x, dtype_of(like)) for x, like in leaves])

@@ -12,7 +12,7 @@ from jax import lax
 from jax.core import Tracer
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from gradtx.core._sharding import spread
+from gradtx._tools import spread
 from gradtx.inputs._batch import Batch
 
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._tools import wide
 from gradtx.core import State, Transformation
-from gradtx.core._trees import wide
 from gradtx.inputs._batch_norm import BatchNorm
 
 

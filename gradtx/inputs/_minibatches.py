@@ -9,9 +9,8 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
+from gradtx._tools import same, summary, typed_key
 from gradtx.core import Interval, Key, Record
-from gradtx.core._kinds import typed_key
-from gradtx.core._record import same, summary
 from gradtx.inputs._batch import Batch, MiniBatchState, ahead
 from gradtx.inputs._gather import batch_of, leading, nth_batch, on_device, parts
 from gradtx.inputs._order import Order, planned

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import InputAt, Interval, as_transformation, full_like
-from gradtx.core._sparse import Entries
+from gradtx.core import Interval, as_transformation, full_like
+from gradtx.inputs._rule import InputAt
 from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
+from gradtx.inputs._sparse import Entries
 
 
 class MinMax(Scaler):

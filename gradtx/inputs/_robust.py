@@ -10,8 +10,8 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from gradtx._tools import typed_key
 from gradtx.core import Interval, Key, as_transformation
-from gradtx.core._kinds import typed_key
 from gradtx.inputs._moments import two_sum
 from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
 

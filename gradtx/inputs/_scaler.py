@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core import InputAt, InputRule, Interval, full_like
-from gradtx.core._sparse import SHIFTS, Entries, entries, is_sparse, map_stored, unique_entries
+from gradtx.core import Interval, full_like
+from gradtx.inputs._rule import InputAt, InputRule
+from gradtx.inputs._sparse import SHIFTS, Entries, entries, is_sparse, map_stored, unique_entries
 
 
 class Affine(NamedTuple):

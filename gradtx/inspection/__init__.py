@@ -9,6 +9,7 @@ from gradtx.inspection._plot_trajectories import plot_trajectories as plot_traje
 from gradtx.inspection._range_test import RangeTest as RangeTest
 from gradtx.inspection._range_test import plot_range_test as plot_range_test
 from gradtx.inspection._range_test import range_test as range_test
+from gradtx.inspection._styles import styles as styles
 from gradtx.inspection._trajectory import Trajectory as Trajectory
 from gradtx.inspection._trajectory import trajectory as trajectory
 from gradtx.inspection._update_ratios import plot_update_ratios as plot_update_ratios

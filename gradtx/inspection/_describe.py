@@ -13,10 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import InputRule, Rule, Stage, Transformation, chain, hyperparameters
-from gradtx.core._record import same
-from gradtx.core._slots import varying
-from gradtx.core._trees import Flat, flatten, is_trainable
+from gradtx._tools import Flat, flatten, is_trainable, same
+from gradtx.core import Rule, Stage, Transformation, chain, hyperparameters, varying
 
 _WIDTH = 120
 
@@ -159,7 +157,7 @@ def _stage(name: str, stage: Any, state: Any, groups: tuple[GroupDescription, ..
         roles = {slot: spec.role for slot, spec in stage.active_slots().items()}
         slots = {slot: _slot(role.value, state[slot]) for slot, role in roles.items()}
         technique = stage.label
-    elif isinstance(stage, InputRule):
+    elif stage.lift is not None:
         slots, technique = {name: _slot("statistic", tree) for name, tree in state.items()}, stage.label
     else:
         slots = {"state": _slot("opaque", state)} if jax.tree.leaves(state) else {}

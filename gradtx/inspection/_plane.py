@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core._check import check_leaves, check_structure
-from gradtx.core._trees import dtype_of, flatten, is_complex, is_trainable, wide
+from gradtx._tools import check_leaves, check_structure, dtype_of, flatten, is_complex, is_trainable, wide
 
 
 class Vectors:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from gradtx._tools import Seed, check_real_scalar, typed_key
 from gradtx.core import Interval
-from gradtx.core._check import check_real_scalar
-from gradtx.core._kinds import Seed, typed_key
 from gradtx.inspection._axes import MARK, axes, legend
 from gradtx.inspection._contours import around, contours, heights
 from gradtx.inspection._plane import Vectors

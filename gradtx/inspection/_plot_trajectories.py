@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import Interval
-from gradtx.core._transformation import Transforms
+from gradtx.core import Interval, Transforms
 from gradtx.inspection._axes import MARK, axes, legend, short
 from gradtx.inspection._contours import around, contours, heights
 from gradtx.inspection._styles import styles

@@ -7,11 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import Interval
-from gradtx.core._check import check_real_scalar
-from gradtx.core._record import summary
-from gradtx.core._transformation import Transforms
-from gradtx.core._trees import widen
+from gradtx._tools import check_real_scalar, summary, widen
+from gradtx.core import Interval, Transforms
 from gradtx.inspection._axes import axes, legend
 from gradtx.inspection._styles import styles
 from gradtx.inspection._trajectory import descend

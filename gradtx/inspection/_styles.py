@@ -28,7 +28,7 @@ _STYLES = (
 
 
 def styles() -> Iterator[Style]:
-    """One after another without end; when the colours come round, it is with other dashes and markers."""
+    """The looks of curves, one after another without end. When the colours repeat, their dashes and markers differ."""
     for i in count():
         pattern = _STYLES[(i + i // len(_STYLES)) % len(_STYLES)]
         yield _STYLES[i % len(_STYLES)]._replace(dashes=pattern.dashes, marker=pattern.marker)

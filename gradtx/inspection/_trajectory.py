@@ -7,12 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gradtx.core import Interval, apply_gradients
-from gradtx.core._check import check_real_scalar
-from gradtx.core._kinds import Seed, typed_key
-from gradtx.core._record import summary
-from gradtx.core._transformation import Transforms
-from gradtx.core._trees import dtype_of, is_trainable
+from gradtx._tools import Seed, check_real_scalar, dtype_of, is_trainable, summary, typed_key
+from gradtx.core import Interval, Transforms, apply_gradients
 
 
 class Trajectory(NamedTuple):

@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._tools import check_leaves, check_structure, flatten, is_trainable, widen
 from gradtx.core import abs_sq
-from gradtx.core._check import check_leaves, check_structure
-from gradtx.core._trees import flatten, is_trainable, widen
 from gradtx.inspection._axes import axes, legend
 from gradtx.inspection._styles import styles
 

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from gradtx.inspection._styles import styles
+from gradtx.inspection import styles
 from gradtx.race._contestant import seeds_as_text
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx._tools import one_more
 from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, laps, since
-from gradtx.schedules._several import Boundaries, Part, Parts, one_more, reached, value_at
+from gradtx.schedules._several import Boundaries, Part, Parts, reached, value_at
 
 
 class product(Schedule):

@@ -5,9 +5,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from gradtx._tools import one_more
 from gradtx.schedules._cosine import half_cosine
 from gradtx.schedules._schedule import Schedule, as_float, progress, since
-from gradtx.schedules._several import Boundaries, Numbers, one_more, reached
+from gradtx.schedules._several import Boundaries, Numbers, reached
 
 
 class piecewise_constant(Schedule):

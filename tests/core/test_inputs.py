@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import gradtx as gx
-from gradtx.core import InputRule, as_transformation
+from gradtx.core import as_transformation
+from gradtx.inputs import InputRule
 
 
 class Center(InputRule):

@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from gradtx.core import InputRule, State, Transformation, chain
+from gradtx.core import State, Transformation, chain
+from gradtx.inputs import InputRule
 from gradtx.interop.grain._elements import Apply, Part
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import grain  # type: ignore[import-not-found]
 import numpy as np
 
+from gradtx._tools import flatten
 from gradtx.core import State, Transformation
-from gradtx.core._trees import flatten
 from gradtx.interop.grain._elements import Part, trained
 
 KEY = "gradtx"

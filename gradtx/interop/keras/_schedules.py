@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gradtx._tools import Each, one_more
 from gradtx.core import Interval
 from gradtx.interop._arguments import checked
 from gradtx.schedules import (
@@ -14,7 +15,6 @@ from gradtx.schedules import (
     polynomial,
     warmup,
 )
-from gradtx.schedules._several import Each, one_more
 
 _NUMBER, _RATE = Interval(hyper=False), Interval(0.0, hyper=False)
 _ABOVE_ZERO, _FROM_ONE = Interval(0.0, above=True, hyper=False), Interval(1, hyper=False)

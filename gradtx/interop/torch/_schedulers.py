@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from gradtx._tools import Each, one_more
 from gradtx.core import Interval
 from gradtx.interop._arguments import OneOf, checked
 from gradtx.schedules import (
@@ -18,7 +19,6 @@ from gradtx.schedules import (
     piecewise_constant,
     polynomial,
 )
-from gradtx.schedules._several import Each, one_more
 
 _RATE, _ABOVE_ZERO = Interval(0.0, hyper=False), Interval(0.0, above=True, hyper=False)
 _PART, _MOMENTUM = Interval(0.0, 1.0, closed=True, hyper=False), Interval(0.0, 1.0, hyper=False)

@@ -3,16 +3,24 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core._record import Record, field_kinds, is_key, summary
-from gradtx.core._stateful import Stateful
+from gradtx._tools._record import Record, field_kinds, is_key, summary
+
+
+class Deferred(Record):
+    """A record that stands for a number whose value is known only at a step."""
+
+    def starting(self, change: Callable[[Any], Any]) -> Self:
+        """A copy that starts from `change` of its number, if it starts from one."""
+        del change
+        return self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Interval:
 
         Concrete numbers are held against the range; a tracer has no value yet, and passes.
         """
-        if isinstance(value, Stateful) and self.hyper:
+        if isinstance(value, Deferred) and self.hyper:
             return value.starting(lambda start: self.check(where, start))
         if callable(value) and self.hyper:
             return value

@@ -1,6 +1,5 @@
 """Techniques for inputs: what they learn from batches is kept in the state, and applied frozen in inference."""
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -8,11 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core._check import check_structure
-from gradtx.core._leaf import with_values
-from gradtx.core._rule import TreeStage
-from gradtx.core._sparse import is_sparse
-from gradtx.core._trees import Flat, dtype_of, flatten, flatten_inputs, is_complex, is_trainable, widen
+from gradtx._tools import Flat, check_structure, flatten
+from gradtx.core import TreeStage, with_values
+from gradtx.inputs._lift import InputLift, checked_inputs, place
+from gradtx.inputs._sparse import flatten_inputs, widen_stored
 
 
 class InputAt(NamedTuple):
@@ -39,6 +37,12 @@ class InputRule(TreeStage):
     In a chain with one, `update(x, state, params=None, *, train=True, weights=None, mask=None)` gives `(y, state)`, the
     same state if not `train`, and `params` are those of the stages: stage name → parameter → a tree like x.
     """
+
+    lift = InputLift
+
+    def dense_because(self) -> str | None:
+        """Why the stage takes no sparse inputs (`jax.experimental.sparse.BCOO`); None if it does, and keeps them so."""
+        return "this stage takes dense arrays alone"
 
     def begin(self, x: jax.Array) -> dict[str, jax.Array]:
         """The slots before the first batch; of `x`, shape, dtype and sharding count alone."""
@@ -95,7 +99,7 @@ class InputRule(TreeStage):
         for i, leaf in enumerate(flat.leaves):
             if leaf is None:
                 continue
-            x = widen(leaf)
+            x = widen_stored(leaf)
             slot = {name: leaves[i] for name, leaves in slots.items() if leaves[i] is not None}
             self._check(flat, i, slot, jax.eval_shape(self.begin, x))
             own = {name: jnp.asarray(leaves[i], x.dtype) for name, leaves in given.items() if leaves[i] is not None}
@@ -109,7 +113,7 @@ class InputRule(TreeStage):
             return
         shapes = sorted({np.shape(s) for s in slot.values()})
         raise ValueError(
-            f"{self.label}: {_place(flat, i)} have shape {np.shape(flat.leaves[i])}, but the state was made for "
+            f"{self.label}: {place(flat, i)} have shape {np.shape(flat.leaves[i])}, but the state was made for "
             f"others: its slots have shapes {', '.join(map(str, shapes))}"
         )
 
@@ -119,70 +123,13 @@ class InputRule(TreeStage):
             if name not in expected:
                 raise ValueError(f"{self.label}: there is no parameter {name}, only {', '.join(expected) or 'none'}")
             if value.shape != (shape := expected[name].shape):
-                place = _place(flat, i)
-                raise ValueError(f"{self.label}: for {place} {name} must have shape {shape}, got {value.shape}")
-
-
-def check_input_call(
-    stages: Mapping[str, Any], accepted: frozenset[str], params: Any, extra: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """The parameters of the stages of a chain for inputs, by stage; complains about a call that is none of theirs."""
-    for name in (name for name in extra if name not in accepted):
-        near = difflib.get_close_matches(name, accepted, n=1, cutoff=0.6) or sorted(accepted)
-        raise TypeError(f"update: no stage takes {name}=; did you mean {' or '.join(near)}?")
-    if not isinstance(extra.get("train", True), bool):
-        raise TypeError(f"update: train must be True or False, got {extra['train']!r}")
-    params = {} if params is None else params
-    if not isinstance(params, Mapping) or params.keys() - stages.keys():
-        raise ValueError(
-            f"update: params must be those of the stages, by name, as gradtx.inputs.parameters gives them; the stages "
-            f"are {', '.join(stages)}"
-        )
-    return params
-
-
-def checked_inputs(stages: Mapping[str, Any], tree: Any) -> Flat:
-    """Inputs are real floating arrays, sparse only where all stages keep them so, or None."""
-    flat = flatten_inputs(tree)
-    for i, x in enumerate(flat.leaves):
-        foreign = type(x).__module__.startswith("scipy.sparse")
-        if x is not None and (foreign or not _is_real(x)):
-            stage = next(name for name, stage in stages.items() if isinstance(stage, InputRule))
-            kind = type(x).__name__ if foreign or dtype_of(x) is None else dtype_of(x)
-            conversion = "BCOO.from_scipy_sparse(x)" if foreign else "x.astype(jnp.float32)"
-            raise TypeError(
-                f"{stage}: {_place(flat, i)} must be real floating arrays, but are {kind}; convert them, as with "
-                f"{conversion}"
-            )
-        if is_sparse(x):
-            _check_sparse(stages, _place(flat, i), x)
-    return flat
-
-
-def _check_sparse(stages: Mapping[str, Any], place: str, x: Any) -> None:
-    for name, stage in stages.items():
-        if reason := stage.dense_because():
-            raise TypeError(
-                f"{name}: {place} are sparse, and {reason}; use gx.inputs.max_abs alone, which keeps zeros, or give "
-                "x.todense()"
-            )
-    if type(x).__name__ != "BCOO" or x.n_batch or x.n_dense:
-        raise TypeError(
-            f"{next(iter(stages))}: {place} are sparse and must be a BCOO with n_batch = n_dense = 0, but are {x!r}; "
-            "convert them, as with BCOO.from_bcsr(x) or x.update_layout(n_batch=0, n_dense=0)"
-        )
-
-
-def _is_real(leaf: Any) -> bool:
-    return is_trainable(leaf) and not is_complex(dtype_of(leaf))
-
-
-def _place(flat: Flat, i: int) -> str:
-    return f"the inputs at {flat.paths()[i]}" if flat.paths()[i] else "the inputs"
+                raise ValueError(
+                    f"{self.label}: for {place(flat, i)} {name} must have shape {shape}, got {value.shape}"
+                )
 
 
 def _by_name(flat: Flat, make: Callable[[jax.Array], dict[str, jax.Array]]) -> dict[str, Any]:
     """Name → a tree, of what `make` makes of each leaf: a dictionary."""
-    made = [None if x is None else make(widen(x)) for x in flat.leaves]
+    made = [None if x is None else make(widen_stored(x)) for x in flat.leaves]
     names = dict.fromkeys(name for slot in made if slot is not None for name in slot)
     return {name: flat.unflatten([None if slot is None else slot[name] for slot in made]) for name in names}

@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core._sparse import is_sparse, map_stored
-
 
 class Flat(NamedTuple):
     """A flattened tree; None is a leaf."""
@@ -48,11 +46,6 @@ def flatten(tree: Any) -> Flat:
     return Flat(*jax.tree.flatten(tree, is_leaf=lambda x: x is None))
 
 
-def flatten_inputs(tree: Any) -> Flat:
-    """The same for inputs, among which a sparse array is one leaf, and not one of numbers and one of indices."""
-    return Flat(*jax.tree.flatten(tree, is_leaf=lambda x: x is None or is_sparse(x)))
-
-
 def dtype_of(leaf: Any) -> Any:
     """The dtype that JAX gives an array or a number, None for anything else (a function, a string, None)."""
     if isinstance(leaf, int | float | complex | np.ndarray | np.generic):
@@ -79,11 +72,6 @@ def wide(dtype: Any, as_complex: bool | None = None) -> np.dtype:
     return np.dtype(np.float64 if double else np.float32)
 
 
-def cast(leaf: Any, dtype: Any) -> Any:
-    """An array, sparse or not, in that dtype."""
-    return map_stored(lambda x: jnp.asarray(x, dtype), leaf)
-
-
 def widen(leaf: Any) -> jax.Array:
     """A trained leaf in the dtype of the arithmetic."""
-    return cast(leaf, wide(dtype_of(leaf)))
+    return jnp.asarray(leaf, wide(dtype_of(leaf)))

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx._tools import Flat, dtype_of, wide
+
 SHIFTS = "to shift their features would make zeros nonzero and store them all"
 """Why a stage takes no sparse inputs."""
 
@@ -22,6 +24,21 @@ def map_stored(f: Callable[[jax.Array], Any], x: Any) -> Any:
         return f(x)
     (data, *indices), treedef = jax.tree.flatten(x)
     return jax.tree.unflatten(treedef, [f(data), *indices])
+
+
+def flatten_inputs(tree: Any) -> Flat:
+    """The leaves of a tree of inputs. A sparse array is one leaf, not one of numbers and one of indices."""
+    return Flat(*jax.tree.flatten(tree, is_leaf=lambda x: x is None or is_sparse(x)))
+
+
+def cast_stored(leaf: Any, dtype: Any) -> Any:
+    """An array, sparse or not, in `dtype`."""
+    return map_stored(lambda x: jnp.asarray(x, dtype), leaf)
+
+
+def widen_stored(leaf: Any) -> Any:
+    """A leaf of inputs in the dtype of the arithmetic."""
+    return cast_stored(leaf, wide(dtype_of(leaf)))
 
 
 class Entries(NamedTuple):

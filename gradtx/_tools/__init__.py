@@ -1,0 +1,33 @@
+"""What every folder may use: records, checks of arguments and trees, dtypes, numerics. Nothing here optimises."""
+
+from gradtx._tools._check import check_leaves as check_leaves
+from gradtx._tools._check import check_params as check_params
+from gradtx._tools._check import check_real_scalar as check_real_scalar
+from gradtx._tools._check import check_structure as check_structure
+from gradtx._tools._check import described as described
+from gradtx._tools._check import place_of as place_of
+from gradtx._tools._kinds import Deferred as Deferred
+from gradtx._tools._kinds import Identifier as Identifier
+from gradtx._tools._kinds import Interval as Interval
+from gradtx._tools._kinds import Name as Name
+from gradtx._tools._kinds import Seed as Seed
+from gradtx._tools._kinds import hyperparameters as hyperparameters
+from gradtx._tools._kinds import is_real_scalar as is_real_scalar
+from gradtx._tools._kinds import is_zero as is_zero
+from gradtx._tools._kinds import typed_key as typed_key
+from gradtx._tools._numerics import abs_sq as abs_sq
+from gradtx._tools._numerics import times_plus as times_plus
+from gradtx._tools._record import Record as Record
+from gradtx._tools._record import is_key as is_key
+from gradtx._tools._record import same as same
+from gradtx._tools._record import summary as summary
+from gradtx._tools._several import Each as Each
+from gradtx._tools._several import one_more as one_more
+from gradtx._tools._sharding import spread as spread
+from gradtx._tools._trees import Flat as Flat
+from gradtx._tools._trees import dtype_of as dtype_of
+from gradtx._tools._trees import flatten as flatten
+from gradtx._tools._trees import is_complex as is_complex
+from gradtx._tools._trees import is_trainable as is_trainable
+from gradtx._tools._trees import wide as wide
+from gradtx._tools._trees import widen as widen
