@@ -30,11 +30,13 @@ from gradtx.core import apply_gradients as apply_gradients
 from gradtx.core import apply_updates as apply_updates
 from gradtx.core import by_parts as by_parts
 from gradtx.core import chain as chain
+from gradtx.core import evaluation_params as evaluation_params
 from gradtx.core import hyperparams as hyperparams
-from gradtx.core import lookahead_point as lookahead_point
 from gradtx.core import matrices_only as matrices_only
 from gradtx.core import named as named
+from gradtx.core import only as only
 from gradtx.core import set_hyperparams as set_hyperparams
+from gradtx.core import stacked as stacked
 from gradtx.core import tunable as tunable
 
 # Looking inside
@@ -49,6 +51,7 @@ from gradtx.techniques import adamw as adamw
 from gradtx.techniques import asgd as asgd
 from gradtx.techniques import ftrl as ftrl
 from gradtx.techniques import lion as lion
+from gradtx.techniques import lookahead_point as lookahead_point
 from gradtx.techniques import nadam as nadam
 from gradtx.techniques import radam as radam
 from gradtx.techniques import rmsprop as rmsprop

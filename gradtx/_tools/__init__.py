@@ -18,11 +18,16 @@ from gradtx._tools._kinds import typed_key as typed_key
 from gradtx._tools._numerics import abs_sq as abs_sq
 from gradtx._tools._numerics import times_plus as times_plus
 from gradtx._tools._record import Record as Record
+from gradtx._tools._record import code_of as code_of
 from gradtx._tools._record import is_key as is_key
 from gradtx._tools._record import same as same
 from gradtx._tools._record import summary as summary
+from gradtx._tools._rounding import ROUNDINGS as ROUNDINGS
+from gradtx._tools._rounding import Rounding as Rounding
+from gradtx._tools._rounding import round_to as round_to
 from gradtx._tools._several import Each as Each
 from gradtx._tools._several import one_more as one_more
+from gradtx._tools._sharding import full_like as full_like
 from gradtx._tools._sharding import spread as spread
 from gradtx._tools._trees import Flat as Flat
 from gradtx._tools._trees import dtype_of as dtype_of

@@ -53,9 +53,9 @@ class Record:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if field.default is dataclasses.MISSING:
-                arguments.append(_code(value))
+                arguments.append(code_of(value))
             elif not same(value, field.default):
-                arguments.append(f"{field.name}={_code(value)}")
+                arguments.append(f"{field.name}={code_of(value)}")
         return f"{self.label}({', '.join(arguments)})"
 
     def __eq__(self, other: object) -> bool:
@@ -106,7 +106,8 @@ def summary(value: Any) -> str:
     return f"{value!r} ({type(value).__name__})"
 
 
-def _code(value: Any) -> str:
+def code_of(value: Any) -> str:
+    """The code that makes a value; a function by its name."""
     if isinstance(value, jax.Array) and not isinstance(value, Tracer) and value.ndim == 0 and not is_key(value):
         return f"jnp.asarray({value.item()!r}, {str(value.dtype)!r})"
     if isinstance(value, Callable) and not isinstance(value, Record) and hasattr(value, "__qualname__"):

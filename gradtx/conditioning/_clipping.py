@@ -60,7 +60,7 @@ class ClipByGlobalNorm(Rule):
 
     scope = Scope.TREE
 
-    def measure(self, grads: Sequence[jax.Array], at: Any) -> dict[str, jax.Array]:
+    def measure(self, grads: Sequence[jax.Array], slots: Any, at: Any) -> dict[str, jax.Array]:
         scale, factor = clip_factors(scaled_global_norm(grads), self.max_norm, self.eps)
         return {"scale": scale, "factor": factor}
 

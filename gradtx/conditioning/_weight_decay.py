@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import LearningRate, Mask, NonNegative, Rule, as_transformation, is_zero, times_plus
+from gradtx.core import LearningRate, NonNegative, Rule, as_transformation, is_zero, times_plus, with_mask
 
 
 class AddDecayedWeights(Rule):
@@ -18,7 +18,7 @@ class AddDecayedWeights(Rule):
     Args:
         weight_decay: λ ≥ 0.
         cautious: Decay only elements that the step moves towards zero, or not at all.
-        mask: A selector of the parameters that decay; None for all. See `gradtx.core.Selector`.
+        mask: A selector of the parameters that decay; None for all. `mask=s` is short for `only(s, ...)`.
 
     Sources: Loshchilov & Hutter 2019, arXiv:1711.05101; cautious: Chen et al. 2025, arXiv:2510.12402. The same in
     optax, where a mask that is a function sees the gradients' tree.
@@ -31,13 +31,11 @@ class AddDecayedWeights(Rule):
 
     weight_decay: NonNegative
     cautious: bool = False
-    mask: Mask | None = None
 
     needs = frozenset({"param"})
-    masked = ("weight_decay",)
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        if is_zero(self.weight_decay):  # nor is θ read: it may be masked because it is not finite
+        if is_zero(self.weight_decay):  # nor is θ read, which may be infinite
             return g, {}
         return times_plus(self.weight_decay, _aligned(at.param, g) if self.cautious else at.param, g), {}
 
@@ -54,7 +52,7 @@ class DecayWeights(Rule):
         learning_rate: η ≥ 0.
         cautious: Decay only elements that the step moves towards zero, or not at all.
         after: Decay after the step, not before it.
-        mask: A selector of the parameters that decay; None for all. See `gradtx.core.Selector`.
+        mask: A selector of the parameters that decay; None for all. `mask=s` is short for `only(s, ...)`.
 
     Sources: independent decay: Wortsman et al. 2023, arXiv:2309.14322, §3.2.2; cautious: Chen et al. 2025,
     arXiv:2510.12402. optax has no counterpart. Keras decays like this, before the step, with every optimizer.
@@ -69,21 +67,19 @@ class DecayWeights(Rule):
     learning_rate: LearningRate = 1.0
     cautious: bool = False
     after: bool = False
-    mask: Mask | None = None
 
     needs = frozenset({"param"})
-    masked = ("weight_decay",)
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        if is_zero(self.weight_decay):  # nor is θ read: it may be masked because it is not finite
+        if is_zero(self.weight_decay):  # nor is θ read, which may be infinite
             return g, {}
         decayed = at.param + g if self.after else at.param
         decayed = _aligned(decayed, -g) if self.cautious else decayed
         return times_plus(-self.learning_rate * self.weight_decay, decayed, g), {}
 
 
-add_decayed_weights = as_transformation(AddDecayedWeights)
-decay_weights = as_transformation(DecayWeights)
+add_decayed_weights = with_mask(as_transformation(AddDecayedWeights))
+decay_weights = with_mask(as_transformation(DecayWeights))
 
 
 def _aligned(param: jax.Array, descent: jax.Array) -> jax.Array:

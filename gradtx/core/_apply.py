@@ -6,8 +6,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gradtx._tools import check_leaves, check_structure, dtype_of, flatten, is_trainable, wide
-from gradtx.core._rounding import ROUNDINGS, Rounding, round_to
+from gradtx._tools import (
+    ROUNDINGS,
+    Rounding,
+    check_leaves,
+    check_structure,
+    dtype_of,
+    flatten,
+    is_trainable,
+    round_to,
+    wide,
+)
+from gradtx.core._state import State
 from gradtx.core._transformation import Transformation
 
 
@@ -83,30 +93,35 @@ def apply_gradients(
     return apply_updates(params, updates, rounding=rounding, key=key), state
 
 
-def lookahead_point(tx: optax.GradientTransformation, state: Any, params: Any) -> Any:
-    """Where the momentum alone would lead: the parameters after a step with gradients of zero, θₜ - β·vₜ.
+def evaluation_params(tx: Transformation, state: State, params: Any) -> Any:
+    """The parameters to evaluate the model with, in the dtypes of `params`, which are those that are trained.
 
-    The gradient at this point, given to a chain with plain momentum, is Nesterov's method as it was published; see
-    `trace` for `nesterov=True`, which keeps this point as the parameters instead.
+    They differ where a stage keeps an average of the parameters, or trains at another point than the one it
+    recommends. Every stage is asked, the last one first, also those inside wrappers; most give back what they get.
+    Before the first update they are `params`.
 
     Args:
-        tx: A transformation whose update of zero gradients is that of its momentum, such as `sgd` without decay.
-        state: What `tx.init` or the last step returned.
-        params: The parameters θₜ.
+        tx: The chain that trains the parameters.
+        state: Its state.
+        params: The parameters that are trained.
 
-    Source: Nesterov 1983; Sutskever et al. 2013, (3-4).
+    Raises:
+        TypeError: `tx` is no transformation of gradtx, or `state` is not its state.
+        ValueError: the parameters do not fit the state.
 
-    >>> import gradtx as gx, jax, jax.numpy as jnp
-    >>> tx, params, loss = gx.sgd(0.1, momentum=0.9), jnp.array([1.0]), lambda x: jnp.sum(x**2)
+    >>> import gradtx as gx, jax.numpy as jnp
+    >>> tx, params = gx.asgd(0.5, t0=0), jnp.array([1.0])
     >>> state = tx.init(params)
-    >>> for _ in range(2):
-    ...     grads = jax.grad(loss)(gx.lookahead_point(tx, state, params))
-    ...     params, state = gx.apply_gradients(tx, grads, state, params)
-    >>> params
-    Array([0.496], dtype=float32)
+    >>> for _ in range(3):
+    ...     params, state = gx.apply_gradients(tx, 2 * params - 1, state, params)
+    >>> gx.evaluation_params(tx, state, params)
+    Array([0.5], dtype=float32)
     """
-    still = jax.tree.map(lambda p: jnp.zeros_like(p) if is_trainable(p) else None, params)
-    return apply_gradients(tx, still, state, params)[0]
+    if not isinstance(tx, Transformation):
+        raise TypeError(f"evaluation_params: only gradtx's own transformations know them, got {tx!r}")
+    if not isinstance(state, State):
+        raise TypeError(f"evaluation_params: the state must be that of the chain, got {type(state).__name__}")
+    return tx._lift.evaluated(params, state)
 
 
 def _check_rounding(where: str, rounding: str, key: Any) -> None:

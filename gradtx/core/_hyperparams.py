@@ -11,9 +11,9 @@ from jax.tree_util import keystr
 
 from gradtx._tools import hyperparameters
 from gradtx.core._check import from_state
-from gradtx.core._slots import varying
 from gradtx.core._state import State
 from gradtx.core._transformation import Transformation
+from gradtx.core._varying import varying
 
 
 def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:

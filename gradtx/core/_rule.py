@@ -1,4 +1,11 @@
-"""What the author of a technique writes: a rule for one array, the slots it keeps and what it needs to know."""
+"""What the author of a technique writes: a rule for one array.
+
+A rule is a frozen record. Its fields are the hyperparameters, `slots` declares what it keeps for each parameter, and
+`update` is written for one array and reads like the paper. `needs` and `scope` say what else the rule must see. Rules
+know nothing of trees, `None` leaves, dtypes, masks or counters: the interpreter (`_lift.py`, `_step.py`, `_leaf.py`)
+handles these once, for all rules. Which parameters a rule sees, and whether it sees one layer of a stack at a time, is
+said by the stage that holds it (`_stage.py`).
+"""
 
 import dataclasses
 import enum
@@ -8,8 +15,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeAlias
 import jax
 import numpy as np
 
-from gradtx._tools import Flat, Interval, Record, Seed, flatten
-from gradtx.core._select import select
+from gradtx._tools import Flat, Interval, Record, Seed
 from gradtx.core._stateful import Stateful
 
 Schedule: TypeAlias = Callable[[Any], Any]
@@ -44,6 +50,10 @@ class Role(enum.Enum):
     STEP_SIZE = "step size"
     ANCHOR = "anchor point"
     AVERAGE = "averaged parameter"
+    PRECONDITIONER = "preconditioner"
+    HISTORY = "history"
+    ACCUMULATOR = "accumulated gradient"
+    STATISTIC = "statistic"
     SCALAR = "scalar"
 
 
@@ -55,22 +65,39 @@ class Scope(enum.Enum):
     TREE = "tree"
 
 
+Like: TypeAlias = Callable[[Any], Any] | str
+"""A function from the parameter to an array like the slot, or the name of a method that is one."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """An array that a rule keeps between steps, shaped like the parameter (role SCALAR: one scalar per stage).
+    """An array that a rule keeps between steps, for each parameter (role SCALAR: one scalar for the stage).
 
     Args:
-        role: What it is for. A SECOND_MOMENT of a complex parameter is real.
-        fill: Its value before the first step, or the name of the field that holds it, or "param": the parameter.
+        role: What it is for.
+        fill: Its value before the first step, or the name of the field that holds it; "param" is the parameter itself,
+            or what `like` makes of it.
         when: Name of a field; the slot exists only where that field is neither None nor False.
-        dtype: For a SCALAR: its dtype; `float` is float64 where JAX has it. Other slots are `promote_types(parameter
-            dtype, float32)`.
+        dtype: The dtype of a SCALAR; `float` is float64 where JAX has it.
+        like: The slot has the shape, the dtype and the sharding of `like(param)`, an array, and exists only for
+            parameters where that is not None. It sees the parameter in the dtype of the arithmetic. Floating results
+            are kept in at least float32. Without `like`, the slot is like the parameter, and a SECOND_MOMENT of a
+            complex parameter is real. A product such as `p @ p.T` of an explicitly sharded parameter needs an
+            `out_sharding`.
+
+    >>> import jax.numpy as jnp
+    >>> rows = Slot(Role.SECOND_MOMENT, like=lambda p: p.sum(-1) if p.ndim > 1 else None)
     """
 
     role: Role
     fill: float | str = 0.0
     when: str | None = None
     dtype: Any = np.float32
+    like: Like | None = None
+
+    def __post_init__(self) -> None:
+        if self.role is Role.SCALAR and self.like is not None:
+            raise TypeError("Slot: a SCALAR is one number for the stage and takes no like=")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,16 +108,20 @@ class At:
         step: Updates done before this one, int32: what schedules see.
         count: `step + 1`, int32: the t of the papers.
         param: The parameter, in the dtype of the arithmetic. Only where the rule `needs` "param".
-        measured: The scalars that `prepare` and `measure` returned; during these, the SCALAR slots of the last step.
+        measured: The scalars that `prepare` and `measure` returned at this step; in `measure`, those of `prepare`.
+        scalars: The SCALAR slots as the last step left them.
         key: A PRNG key of this parameter and this step. Only where the rule `needs` "key".
-        value, grad, value_fn: Extra arguments of `update`, where the rule `needs` them; `grad` is this parameter's,
-            `value_fn` is for `measure` alone. In `measure`, `param` and `grad` are lists, one entry per gradient.
+        value, grad, value_fn: Extra arguments of `update`, where the rule `needs` them. `grad` is this parameter's.
+            `value_fn` is only for `measure`: it takes a list of arrays, in the place of `param`.
+
+    In `measure`, `param` and `grad` are lists with one entry for each gradient.
     """
 
     step: jax.Array
     count: jax.Array
     param: Any = None
-    measured: Mapping[str, jax.Array] = dataclasses.field(default_factory=dict)
+    measured: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scalars: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     key: Any = None
     value: Any = None
     grad: Any = None
@@ -98,10 +129,16 @@ class At:
 
 
 class Technique(Record):
-    """What a stage of a chain is: a rule for one array, or a stage that works on whole trees."""
+    """What a stage of a chain is: a rule for one array, or a stage that works on whole trees.
 
+    slots: name → `Slot`, what the technique keeps for each parameter.
+    needs: what it must be given.
+    lift: the interpreter of a chain with such a stage, if that needs one of its own.
+    """
+
+    slots: ClassVar[Mapping[str, Slot]] = {}
     needs: ClassVar[frozenset[str]] = frozenset()
-    lift: ClassVar[type | None] = None  # the interpreter of a chain with such a stage, if it needs one of its own
+    lift: ClassVar[type | None] = None
 
     def accepts(self) -> frozenset[str]:
         """Extra arguments that the stage may take although it does not need them."""
@@ -111,66 +148,8 @@ class Technique(Record):
         """The transformations that the stage holds, each under the key of its state in the stage's."""
         return {}
 
-
-class Rule(Technique):
-    """A technique for one array. Subclasses declare hyperparameters as fields, and:
-
-    slots: name → `Slot`, what is kept per parameter.
-    scope: ELEMENT (each element on its own), LEAF (the whole array), TREE (`measure` sees all arrays first).
-    needs: of "param", "key", and the extra arguments "value", "grad", "value_fn". A rule that needs "key" has a
-        field `key`, annotated `Key`.
-    masked: the fields that are 0 for the parameters which the rule's field `mask`, a selector, does not select.
-    by_parts: whether complex arrays are to come as real ones, with the real and imaginary parts on a last axis of two.
-    """
-
-    slots: ClassVar[Mapping[str, Slot]] = {}
-    scope: ClassVar[Scope] = Scope.ELEMENT
-    masked: ClassVar[tuple[str, ...]] = ()
-    by_parts: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        unknown = cls.needs - {"param", "key", "value", "grad", "value_fn"}
-        if unknown:
-            raise TypeError(f"{cls.__name__}.needs has unknown entries {sorted(unknown)}")
-        if cls.masked and ("param" not in cls.needs or "mask" not in cls.__annotations__):
-            raise TypeError(f"{cls.__name__}: a rule with masked fields has a field mask, and needs the parameters")
-        if cls.groups is not Rule.groups and "param" not in cls.needs:
-            raise TypeError(f"{cls.__name__}: a rule with groups needs the parameters")
-        if (cls.measure is not Rule.measure) != (cls.scope is Scope.TREE):
-            raise TypeError(f"{cls.__name__}: a rule has scope TREE exactly if it has a measure")
-
-    def groups(self, params: Flat, where: str, check: bool) -> Mapping[int, Hashable] | None:
-        """The group of each trained parameter, by number, in the order to describe them in; None where all are alike.
-
-        It goes by names, shapes and dtypes alone, and so is the same at `init`, which asks with `check`, and at every
-        step. Here, the group is whether the field `mask` selects the parameter.
-        """
-        selector = self.mask if self.masked else None  # type: ignore[attr-defined]
-        return None if selector is None else select(selector, params, f"{where}: mask", check)
-
-    def for_group(self, group: Hashable) -> Self:
-        """This rule for the parameters of one group, given the values of its hyperparameters at this step.
-
-        A field that it sets to an array is an argument of the compiled function, any other a part of it: groups whose
-        rules differ in arrays alone are traced once.
-        """
-        return self.replace({"mask": None} | ({} if group else dict.fromkeys(self.masked, 0.0)))
-
-    def prepare(self, at: At) -> Mapping[str, Any]:
-        """Scalars of this step that take no gradients: computed once, not once a parameter. See `At.measured`."""
-        return {}
-
-    def measure(self, grads: Sequence[jax.Array], at: At) -> Mapping[str, Any]:
-        """Scalars over all gradients, found in `at.measured` by `update`; those named after a SCALAR slot are kept."""
-        raise NotImplementedError
-
-    def update(self, g: jax.Array, slot: Any, at: At) -> tuple[jax.Array, Mapping[str, jax.Array]]:
-        """(update, new slots) for one array: g and the slots `slot.name` come in one dtype of at least float32."""
-        raise NotImplementedError
-
     def active_slots(self) -> Mapping[str, Slot]:
-        """The slots that exist under this rule's fields."""
+        """The slots that exist under the fields of this technique."""
         return {
             name: slot
             for name, slot in self.slots.items()
@@ -178,18 +157,73 @@ class Rule(Technique):
         }
 
 
-class TreeStage(Technique):
-    """A stage that works on whole trees: a wrapper around another transformation, or a foreign one."""
+class Rule(Technique):
+    """A technique for one array. Subclasses declare hyperparameters as fields, and:
 
-    def init(self, params: Any) -> Any:
-        """The stage's state: any tree; unless a stage has more, the states of its parts."""
-        return {name: part._lift.state(flatten(params)) for name, part in self.parts().items()}
+    slots: name → `Slot`, what is kept for each parameter.
+    scope: ELEMENT (each element on its own), LEAF (the whole array), TREE (`measure` sees all arrays first). Under
+        `stacked`, a rule of scope LEAF sees one layer at a time.
+    needs: of "param", "key", and the extra arguments "value", "grad", "value_fn". A rule that needs "key" has a
+        field `key`, annotated `Key`.
+    by_parts: whether complex arrays are to come as real ones, with the real and imaginary parts on a last axis of two.
+    """
 
-    def accepts(self) -> frozenset[str]:
-        return frozenset[str]().union(*(part._lift.accepts() for part in self.parts().values()))
+    scope: ClassVar[Scope] = Scope.ELEMENT
+    by_parts: ClassVar[bool] = False
 
-    def update(
-        self, updates: Any, state: Any, params: Any, step: jax.Array, extra: Mapping[str, Any]
-    ) -> tuple[Any, Any]:
-        """(updates, state): updates in the dtype of the arithmetic, None where there is nothing to train."""
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        unknown = cls.needs - {"param", "key", "value", "grad", "value_fn"}
+        if unknown:
+            raise TypeError(f"{cls.__name__}.needs has unknown entries {sorted(unknown)}")
+        if cls.groups is not Rule.groups and "param" not in cls.needs:
+            raise TypeError(f"{cls.__name__}: a rule with groups needs the parameters")
+        if (cls.measure is not Rule.measure) != (cls.scope is Scope.TREE):
+            raise TypeError(f"{cls.__name__}: a rule has scope TREE exactly if it has a measure")
+        shaped = [name for name, slot in cls.slots.items() if slot.like is not None]
+        if shaped and (cls.scope is Scope.ELEMENT or cls.by_parts):
+            raise TypeError(
+                f"{cls.__name__}: the slot {shaped[0]} has a shape of its own, so the rule sees whole arrays; declare "
+                "scope = Scope.LEAF or Scope.TREE, and by_parts = False"
+            )
+
+    def groups(self, params: Flat, where: str, check: bool) -> Mapping[int, Hashable] | None:
+        """The group of each trained parameter, by number, in the order to describe them in; None where all are alike.
+
+        It goes by names, shapes and dtypes only, and so is the same at `init`, which asks with `check`, and at every
+        step.
+        """
+        return None
+
+    def for_group(self, group: Hashable) -> Self:
+        """This rule for the parameters of one group, given the values of its hyperparameters at this step.
+
+        A field that it sets to an array is an argument of the compiled function, any other a part of it: groups whose
+        rules differ only in arrays are traced once.
+        """
+        return self
+
+    def prepare(self, at: At) -> Mapping[str, Any]:
+        """Scalars of this step that take no gradients, for `at.measured`: computed once, not once a parameter.
+
+        A scalar that is named after a SCALAR slot is kept: it is in `at.scalars` at the next step.
+        """
+        return {}
+
+    def measure(self, grads: Sequence[jax.Array], slots: Any, at: At) -> Mapping[str, Any]:
+        """Scalars over all gradients, for `at.measured`; those named after a SCALAR slot are kept.
+
+        `slots.name` is a list with an entry for each gradient: its slot, or None where it has none.
+        """
         raise NotImplementedError
+
+    def update(self, g: jax.Array, slot: Any, at: At) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+        """(update, new slots) for one array: g and the slots `slot.name` come in one dtype of at least float32."""
+        raise NotImplementedError
+
+    def evaluated(self, param: jax.Array, slot: Any, at: At) -> jax.Array:
+        """The parameter to evaluate the model with, given the one that is trained; see `evaluation_params`.
+
+        `at.count` is the number of updates done, and `at.scalars` has what the last one kept.
+        """
+        return param

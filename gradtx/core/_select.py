@@ -60,13 +60,13 @@ def matrices_only(path: str, array: Any) -> bool:
 
     >>> import gradtx as gx
     >>> gx.adamw(1e-3, weight_decay=0.1, mask=gx.matrices_only)
-    chain(scale_by_adam(), add_decayed_weights(0.1, mask=matrices_only), scale_by_learning_rate(0.001))
+    chain(scale_by_adam(), only(matrices_only, add_decayed_weights(0.1)), scale_by_learning_rate(0.001))
     """
     del path
     return array.ndim > 1
 
 
-def select(selector: Selector, params: Flat, where: str, check: bool = True) -> dict[int, bool]:
+def select(selector: Selector, params: Flat, where: str, check: bool = True, dtypes: bool = True) -> dict[int, bool]:
     """Whether `selector` selects each of the leaves that are trained, by number.
 
     Raises:

@@ -1,32 +1,23 @@
-"""Transformations as data: a tuple of stages, which `chain` concatenates and `lift` runs."""
+"""Transformations as data: a tuple of stages, which `chain` concatenates and `Lift` runs."""
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple, ParamSpec, TypeAlias
+from typing import Annotated, Any, ParamSpec, TypeAlias
 
 import jax
 import optax
 
 from gradtx._tools import flatten, hyperparameters
 from gradtx.core._lift import Lift
-from gradtx.core._rule import Rule, Scope, TreeStage
+from gradtx.core._rule import Rule
+from gradtx.core._select import Selector, Selects
 from gradtx.core._slots import widened
+from gradtx.core._stage import Only, Stacked, Stage, code
+from gradtx.core._tree_stage import TreeAt, TreeStage
 
 P = ParamSpec("P")
-
-
-class Stage(NamedTuple):
-    """A rule or a whole-tree stage; without a name of its own it is named after its technique."""
-
-    technique: Rule | TreeStage
-    name: str | None = None
-
-    def code(self, split: bool) -> str:
-        """The code that makes it, split into real and imaginary parts or not."""
-        code = f"by_parts({self.technique!r})" if split else repr(self.technique)
-        return code if self.name is None else f"named({self.name!r}, {code})"
 
 
 @jax.tree_util.register_static
@@ -56,10 +47,11 @@ class Transformation(optax.GradientTransformationExtraArgs):
     stages: Mapping[str, Any]
 
     def __new__(cls, stages: tuple[Stage, ...]) -> "Transformation":
-        named_stages = dict(zip(_names(stages), (stage.technique for stage in stages), strict=True))
-        lift = next((s.technique.lift for s in stages if s.technique.lift is not None), Lift)(named_stages)
+        by_name = dict(zip(_names(stages), map(_with_layers, stages), strict=True))
+        interpreter = next((s.technique.lift for s in stages if s.technique.lift is not None), Lift)
+        lift = interpreter(by_name)
         self = super().__new__(cls, lift.init, lift.update)  # type: ignore[arg-type]
-        self._stages, self.stages, self._lift = stages, MappingProxyType(named_stages), lift
+        self._stages, self.stages, self._lift = stages, MappingProxyType(lift.techniques), lift
         return self
 
     def _replace(self, **fields: Any) -> Any:  # type: ignore[override]
@@ -67,11 +59,7 @@ class Transformation(optax.GradientTransformationExtraArgs):
         return optax.GradientTransformationExtraArgs(self.init, self.update)._replace(**fields)
 
     def __repr__(self) -> str:
-        stages, marked = self._stages, [s for s in self._stages if _splittable(s)]
-        together = len(marked) > 1 and all(map(_is_split, marked))
-        codes = [stage.code(split=not together and _is_split(stage)) for stage in stages]
-        code = codes[0] if len(codes) == 1 else f"chain({', '.join(codes)})"
-        return f"by_parts({code})" if together else code
+        return code(self._stages)
 
     def __eq__(self, other: object) -> bool:
         return self._stages == other._stages if isinstance(other, Transformation) else NotImplemented
@@ -117,6 +105,87 @@ def named(name: str, transformation: optax.GradientTransformation) -> Transforma
     return Transformation(tuple(s._replace(name=f"{name}.{n}") for s, n in zip(stages, names, strict=True)))
 
 
+def only(selector: Selector, transformation: optax.GradientTransformation) -> Transformation:
+    """`transformation` for the selected parameters; the others pass through it untouched, and have no slots.
+
+    The stages still share the chain's counter, and a stage that measures all gradients measures those of the selected
+    parameters. `only(a, only(b, tx))` is for the parameters that both select.
+
+    Args:
+        selector: Which parameters: see `gradtx.core.Selector`.
+        transformation: A chain, a single stage, or a transformation of optax.
+
+    Raises:
+        ValueError: at `init`, if the selector selects no parameter; the error lists the paths.
+
+    >>> import gradtx as gx, jax.numpy as jnp
+    >>> tx = gx.chain(gx.only("*kernel", gx.scale_by_adam()), gx.scale_by_learning_rate(0.1))
+    >>> params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    >>> tx.init(params).stages["scale_by_adam"]["mu"]
+    {'bias': None, 'kernel': Array([[0., 0.],
+           [0., 0.]], dtype=float32)}
+    >>> tx.update(params, tx.init(params))[0]["bias"]
+    Array([-0.1, -0.1], dtype=float32)
+    """
+    view = Only(Selects().check("only: selector", selector))
+    return Transformation(tuple(s._replace(views=(view, *s.views)) for s in _stages_of(transformation)))
+
+
+def stacked(selector: Selector, transformation: optax.GradientTransformation, axis: int = 0) -> Transformation:
+    """`transformation` for parameters that hold many layers on one axis: its rules see one layer at a time.
+
+    For the arrays of `flax.linen.scan`, of `nnx.vmap` over layers, of `jax.lax.scan` over blocks, and of stacked
+    experts. Norms, trust ratios, factored moments and orthogonalisation are then taken for each layer. Rules that see
+    each element on its own are the same with and without, and global measures are taken over all layers. Two axes of
+    layers are `stacked(s, stacked(s, tx))`. A selector inside sees the shape of a layer:
+    `stacked(s, only(matrices_only, tx))` is for layers that are matrices.
+
+    Args:
+        selector: The parameters that are stacked; the others are seen as they are. See `gradtx.core.Selector`.
+        transformation: A chain or stage with at least one rule that sees whole arrays.
+        axis: The axis of the layers, in each selected parameter.
+
+    Raises:
+        TypeError: `transformation` is the same with and without, or is one of optax, which cannot be looked into.
+        ValueError: at `init`, if the selector selects no parameter, or one without that axis.
+
+    >>> import gradtx as gx, jax.numpy as jnp
+    >>> tx, layers = gx.stacked("layers", gx.clip_by_norm(1.0)), {"layers": jnp.array([[3.0, 4.0], [0.3, 0.4]])}
+    >>> tx.update(layers, tx.init(layers))[0]
+    {'layers': Array([[0.6, 0.8],
+           [0.3, 0.4]], dtype=float32)}
+    """
+    if isinstance(axis, bool) or not isinstance(axis, int):
+        raise TypeError(f"stacked: axis must be an integer, got {axis!r}")
+    view = Stacked(Selects().check("stacked: selector", selector), axis)
+    stages = _stages_of(transformation)
+    if not any(map(_sees_layers, stages)):
+        raise TypeError(
+            f"stacked: no rule of {transformation!r} sees whole arrays, so that it would do the same without stacked"
+        )
+    return Transformation(tuple(stage._replace(views=(view, *stage.views)) for stage in stages))
+
+
+def _sees_layers(stage: Stage) -> bool:
+    """Whether `stacked` changes anything for the stage, or a stage that it holds."""
+    if isinstance(stage.technique, Foreign):
+        raise TypeError(f"stacked: {stage.technique!r} cannot be looked into; use a transformation of gradtx")
+    return stage.sees_layers or any(_sees_layers(s) for part in stage.technique.parts().values() for s in part._stages)
+
+
+def _with_layers(stage: Stage) -> Stage:
+    """The stage as it runs: what a wrapper holds sees the layers that the wrapper sees."""
+    views = tuple(view for view in stage.views if isinstance(view, Stacked))
+    held = {field: part for field, part in vars(stage.technique).items() if isinstance(part, Transformation)}
+    if not (views and held):
+        return stage
+    parts = {
+        field: Transformation(tuple(s._replace(views=views + s.views) for s in part._stages))
+        for field, part in held.items()
+    }
+    return stage._replace(technique=stage.technique.replace(parts))
+
+
 def by_parts(transformation: optax.GradientTransformation) -> Transformation:
     """`transformation` with complex parameters seen as pairs of real ones, as PyTorch's optimizers see them.
 
@@ -128,12 +197,7 @@ def by_parts(transformation: optax.GradientTransformation) -> Transformation:
     >>> tx.update(jnp.array([3 - 4j]), tx.init(jnp.zeros(1, complex)))[0]
     Array([-0.1+0.1j], dtype=complex64)
     """
-    return Transformation(
-        tuple(
-            stage._replace(technique=stage.technique.replace({"by_parts": True})) if _splittable(stage) else stage
-            for stage in _stages_of(transformation)
-        )
-    )
+    return Transformation(tuple(s._replace(split=True) if s.splittable else s for s in _stages_of(transformation)))
 
 
 def as_transformation(rule: Callable[P, Rule | TreeStage]) -> Callable[P, Transformation]:
@@ -147,6 +211,26 @@ def as_transformation(rule: Callable[P, Rule | TreeStage]) -> Callable[P, Transf
     del make.__wrapped__
     make.__signature__ = _signature(rule)  # type: ignore[attr-defined]
     return make
+
+
+def with_mask(make: Callable[..., Transformation]) -> Callable[..., Transformation]:
+    """A public function with one more argument `mask`, a selector, by which the transformation is put under `only`."""
+
+    @functools.wraps(make)
+    def masked(*args: Any, mask: Selector | None = None, **kwargs: Any) -> Transformation:
+        bound = signature.bind(*args, **({} if mask is None else {"mask": mask}), **kwargs)
+        mask = bound.arguments.pop("mask", None)
+        tx = make(*bound.args, **bound.kwargs)
+        return tx if mask is None else only(Selects().check(f"{make.__name__}: mask", mask), tx)
+
+    plain = inspect.signature(make)
+    extra = inspect.Parameter(
+        "mask", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation="Selector | None"
+    )
+    signature = plain.replace(parameters=[*plain.parameters.values(), extra])
+    masked.__signature__ = signature  # type: ignore[attr-defined]
+    del masked.__wrapped__
+    return masked
 
 
 class Transforms:
@@ -171,10 +255,9 @@ class Foreign(TreeStage):
     def init(self, params: Any) -> Any:
         return self.transformation.init(widened(flatten(params)))
 
-    def update(self, updates: Any, state: Any, params: Any, step: Any, extra: Mapping[str, Any]) -> tuple[Any, Any]:
-        del step
-        params = None if params is None else widened(flatten(params))
-        return optax.with_extra_args_support(self.transformation).update(updates, state, params, **extra)
+    def update(self, updates: Any, state: Any, at: TreeAt) -> tuple[Any, Any]:
+        params = None if at.params is None else widened(flatten(at.params))
+        return optax.with_extra_args_support(self.transformation).update(updates, state, params, **at.extra)
 
     def accepts(self) -> frozenset[str]:
         return frozenset(inspect.signature(self.transformation.update).parameters)
@@ -185,16 +268,6 @@ class Foreign(TreeStage):
 
     def __repr__(self) -> str:
         return f"<optax.{self.technique}>"
-
-
-def _splittable(stage: Stage) -> bool:
-    """Whether `by_parts` concerns a stage."""
-    rule = stage.technique
-    return isinstance(rule, Rule) and rule.scope is Scope.ELEMENT and not type(rule).by_parts
-
-
-def _is_split(stage: Stage) -> bool:
-    return "by_parts" in vars(stage.technique)
 
 
 def _signature(rule: Any) -> inspect.Signature:
@@ -216,7 +289,7 @@ def _names(stages: tuple[Stage, ...]) -> list[str]:
     """A unique name per stage: its own, or that of its technique, numbered from the second on."""
     names: list[str] = []
     taken = {stage.name for stage in stages}
-    for technique, name in stages:
+    for technique, name, *_ in stages:
         if name is not None and name in names:
             raise ValueError(f"chain: two stages are named {name!r}")
         if name is None:

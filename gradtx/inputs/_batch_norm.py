@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Fraction, Interval, as_transformation, full_like
+from gradtx.core import Fraction, Interval, Role, Slot, as_transformation, full_like
 from gradtx.inputs._rule import InputAt, InputRule
 from gradtx.inputs._sparse import SHIFTS
 
@@ -117,12 +117,21 @@ class BatchNorm(InputRule):
     def dense_because(self) -> str | None:
         return SHIFTS
 
-    def begin(self, x: jax.Array) -> dict[str, jax.Array]:
-        return {"mean": self._fill(x, 0.0), "var": self._fill(x, 1.0), "count": jnp.zeros((), jnp.int32)}
+    slots = {
+        "mean": Slot(Role.STATISTIC, like="features"),
+        "var": Slot(Role.STATISTIC, fill=1.0, like="features"),
+        "count": Slot(Role.STATISTIC, like=lambda _: jnp.zeros((), jnp.int32)),
+    }
+
+    def features(self, x: jax.Array) -> jax.Array:
+        """A number for each feature, sharded as the features are."""
+        return jnp.sum(x, self._axes(x))
 
     def parameters(self, x: jax.Array) -> dict[str, jax.Array]:
-        scale = {"scale": self._fill(x, 1.0)} if self.scale else {}
-        return scale | ({"bias": self._fill(x, 0.0)} if self.bias else {})
+        starts = {"scale": 1.0} if self.scale else {}
+        starts |= {"bias": 0.0} if self.bias else {}
+        features = self.features(x)
+        return {name: full_like(features, start, features.dtype) for name, start in starts.items()}
 
     def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         axes = self._axes(x)
@@ -163,10 +172,6 @@ class BatchNorm(InputRule):
         if not -x.ndim <= self.axis < x.ndim:
             raise ValueError(f"{self.label}: axis {self.axis} is out of range for inputs of shape {x.shape}")
         return tuple(i for i in range(x.ndim) if i != self.axis % x.ndim)
-
-    def _fill(self, x: jax.Array, value: float) -> jax.Array:
-        """`value` for each feature, sharded as the features are."""
-        return full_like(jnp.sum(x, self._axes(x)), value, x.dtype)
 
     def _mask(self, x: jax.Array, mask: Any) -> jax.Array:
         """A boolean array of x's shape, but for one in the place of the features."""

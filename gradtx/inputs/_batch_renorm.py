@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Bound, Interval, as_transformation
+from gradtx.core import Bound, Interval, Role, Slot, as_transformation, full_like
 from gradtx.inputs._batch_norm import BatchNorm
 
 Ratio: TypeAlias = Annotated[Any, Interval(1.0, float("inf"), closed=True)]
@@ -44,9 +44,12 @@ class BatchRenorm(BatchNorm):
     r_max: Ratio = 3.0
     d_max: Bound = 5.0
 
-    def begin(self, x: jax.Array) -> dict[str, jax.Array]:
-        slots = super().begin(x)
-        return slots | {"var": slots["var"] - self.eps}
+    slots = {**BatchNorm.slots, "var": Slot(Role.STATISTIC, fill="param", like="first_var")}
+
+    def first_var(self, x: jax.Array) -> jax.Array:
+        """1 - ε for each feature, so that the standard deviation starts at 1."""
+        features = self.features(x)
+        return full_like(features, 1.0, features.dtype) - self.eps
 
     def correction(self, mean: jax.Array, var: jax.Array, slot: Any) -> tuple[Any, Any]:
         sigma = jnp.sqrt(slot["var"] + self.eps)

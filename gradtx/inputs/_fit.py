@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._tools import dtype_of
-from gradtx.core import Stage, State, Transformation, chain, from_state, widened
+from gradtx.core import State, Transformation, chain, from_state
 from gradtx.inputs._rule import InputRule
-from gradtx.inputs._sparse import cast_stored, flatten_inputs
+from gradtx.inputs._sparse import cast_stored, flatten_inputs, widen_stored
 
 
 def fit(tx: Any, batches: Iterable[Any], state: State | None = None) -> State:
@@ -58,9 +58,9 @@ def fit(tx: Any, batches: Iterable[Any], state: State | None = None) -> State:
 @partial(jax.jit, static_argnums=(0, 1))
 def _learn(tx: Transformation, i: int, x: Any, state: Any) -> State:
     """The state after stage i has learnt from x as the stages before it, frozen, give it."""
-    stages = tuple(Stage(technique, name) for name, technique in tx.stages.items())
+    stages = tuple(stage._replace(name=name) for name, stage in zip(tx.stages, tx._stages, strict=True))
     if i:
-        x = widened(flatten_inputs(x))  # between stages nothing is rounded
+        x = flatten_inputs(x).map_trained(widen_stored)  # between stages nothing is rounded
         x, _ = Transformation(stages[:i]).update(x, state, train=False)
     after: Any = Transformation(stages[i : i + 1]).update(x, state)[1]
     return State(after.step, state.hyperparams, state.stages | after.stages)

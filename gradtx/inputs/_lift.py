@@ -12,34 +12,36 @@ from gradtx.inputs._sparse import cast_stored, flatten_inputs, is_sparse
 class InputLift(Lift):
     """`init` and `update` of a chain with an input rule, whose parameters are those of the stages, by name."""
 
+    noun = "inputs"
+
     def __init__(self, stages: Mapping[str, Any]):
         super().__init__(stages)
-        if bad := [name for name, stage in stages.items() if "param" in stage.needs]:
+        if bad := [name for name, technique in self.techniques.items() if "param" in technique.needs]:
             raise TypeError(f"{bad[0]} needs parameters like its gradients, so it cannot be in a chain for inputs")
 
     def flatten(self, tree: Any) -> Flat:
-        return checked_inputs(self.stages, tree)
+        return checked_inputs(self.techniques, tree)
 
     def cast(self, leaf: Any, dtype: Any) -> Any:
         return cast_stored(leaf, dtype)
 
     def begin(self, grads: Any, state: State, params: Any, extra: Mapping[str, Any]) -> Step:
-        own = check_input_call(self.stages, self.accepts(), params, extra)
-        return InputStep(self, grads, state, None, extra, own)
+        own = check_input_call(self.techniques, self.accepts(), params, extra)
+        return InputStep(self, grads, state, extra, own)
 
-    def step(
-        self, grads: Any, state: State, params: Any, extra: Mapping[str, Any], finish: Any, key: Any
+    def run(
+        self, grads: Any, state: State, params: Any, extra: Mapping[str, Any], finish: Any, key: Any = None
     ) -> tuple[Any, State]:
-        y, after = super().step(grads, state, params, extra, finish, key)
+        y, after = super().run(grads, state, params, extra, finish, key)
         return y, after if extra.get("train", True) else state
 
 
 class InputStep(Step):
     """Inputs on their way through the chain, and the parameters of each stage."""
 
-    def __init__(self, *arguments: Any):
-        *rest, self.own = arguments
-        super().__init__(*rest)
+    def __init__(self, lift: Lift, grads: Any, state: State, extra: Mapping[str, Any], own: Mapping[str, Any]):
+        super().__init__(lift, grads, state, None, extra)
+        self.own = own
 
     def tree_params(self, name: str) -> Any:
         return self.own.get(name)

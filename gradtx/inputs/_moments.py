@@ -10,8 +10,6 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import full_like
-
 Pair: TypeAlias = tuple[jax.Array, jax.Array]
 Reduce: TypeAlias = Callable[[jax.Array], jax.Array]
 
@@ -23,13 +21,6 @@ class Moments(NamedTuple):
     mean: Pair
     m2: Pair
     scale: jax.Array
-
-
-def no_moments(features: jax.Array) -> Moments:
-    # Each an array of its own, so that the state may be donated.
-    dtype = features.dtype
-    weight, mean, m2 = ((full_like(features, 0.0, dtype), full_like(features, 0.0, dtype)) for _ in range(3))
-    return Moments(weight, mean, m2, full_like(features, jnp.finfo(dtype).tiny, dtype))
 
 
 def two_sum(a: jax.Array, b: jax.Array) -> Pair:

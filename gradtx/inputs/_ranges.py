@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Interval, as_transformation, full_like
+from gradtx.core import Interval, Role, Slot, as_transformation
 from gradtx.inputs._rule import InputAt
 from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
 from gradtx.inputs._sparse import Entries
@@ -34,9 +34,11 @@ class MinMax(Scaler):
     feature_range: Annotated[tuple[float, float], Ends(Interval(above=True, hyper=False))] = (0.0, 1.0)
     clip: bool = False
 
-    def start(self, features: jax.Array) -> dict[str, jax.Array]:
-        low, high = (full_like(features, end, features.dtype) for end in (jnp.inf, -jnp.inf))
-        return {"count": full_like(features, 0, jnp.int32), "min": low, "max": high}
+    slots = {
+        "count": Slot(Role.STATISTIC, like="counts"),
+        "min": Slot(Role.STATISTIC, fill=float("inf"), like="features"),
+        "max": Slot(Role.STATISTIC, fill=-float("inf"), like="features"),
+    }
 
     def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
         low, high = (x, -x) if valid is None else (jnp.where(valid, x, jnp.inf), jnp.where(valid, -x, jnp.inf))
@@ -80,8 +82,7 @@ class MaxAbs(Scaler):
     Array([ 0.25, -1.  ], dtype=float32)
     """
 
-    def start(self, features: jax.Array) -> dict[str, jax.Array]:
-        return {"count": full_like(features, 0, jnp.int32), "max_abs": full_like(features, 0.0, features.dtype)}
+    slots = {"count": Slot(Role.STATISTIC, like="counts"), "max_abs": Slot(Role.STATISTIC, like="features")}
 
     def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
         size = jnp.abs(x) if valid is None else jnp.where(valid, jnp.abs(x), 0.0)

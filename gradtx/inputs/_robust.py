@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gradtx._tools import typed_key
-from gradtx.core import Interval, Key, as_transformation
+from gradtx.core import Interval, Key, Role, Slot, as_transformation
 from gradtx.inputs._moments import two_sum
 from gradtx.inputs._scaler import Affine, Ends, Scaler, nonzero
 
@@ -54,6 +54,11 @@ class Robust(Scaler):
     sample_size: Annotated[int, Interval(1, 2**20, closed=True, hyper=False, whole=True)] = 10_000
     key: Key = 0
 
+    slots = {
+        "count": Slot(Role.STATISTIC, like=lambda _: jnp.zeros((), jnp.uint32)),
+        "sample": Slot(Role.STATISTIC, fill=float("nan"), like="sample"),
+        "priority": Slot(Role.STATISTIC, fill="param", like="priorities"),
+    }
     weighted: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -61,10 +66,14 @@ class Robust(Scaler):
         if self.unit_variance and not 0 < self.quantile_range[0] < self.quantile_range[1] < 100:
             raise ValueError(f"robust: unit_variance needs a quantile_range within (0, 100), got {self.quantile_range}")
 
-    def start(self, features: jax.Array) -> dict[str, jax.Array]:
-        sample = jnp.full((self.sample_size, *features.shape), jnp.nan, features.dtype)
-        priority = jnp.full(self.sample_size, _LAST, jnp.uint32)
-        return {"count": jnp.zeros((), jnp.uint32), "sample": sample, "priority": priority}
+    def sample(self, x: jax.Array) -> jax.Array:
+        """Room for the examples that are kept."""
+        features = self.features(x)
+        return jnp.zeros((self.sample_size, *features.shape), features.dtype)
+
+    def priorities(self, x: jax.Array) -> jax.Array:
+        """A number for each of them: those of the least numbers are kept."""
+        return jnp.full(self.sample_size, _LAST, jnp.uint32)
 
     def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
         kept = jnp.ones(x.shape[0], bool) if valid is None else valid.any(tuple(range(1, x.ndim)))

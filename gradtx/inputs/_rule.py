@@ -5,10 +5,9 @@ from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from gradtx._tools import Flat, check_structure, flatten
-from gradtx.core import TreeStage, with_values
+from gradtx._tools import Flat, check_structure, dtype_of, flatten, wide
+from gradtx.core import Stage, TreeAt, TreeStage, check_slots, with_values
 from gradtx.inputs._lift import InputLift, checked_inputs, place
 from gradtx.inputs._sparse import flatten_inputs, widen_stored
 
@@ -32,7 +31,7 @@ class InputAt(NamedTuple):
 
 
 class InputRule(TreeStage):
-    """A technique for one array of examples, in at least float32. Subclasses define `begin`, `run`, and may the others.
+    """A technique for one array of examples, in at least float32. Subclasses declare `slots`, and define `run`.
 
     In a chain with one, `update(x, state, params=None, *, train=True, weights=None, mask=None)` gives `(y, state)`, the
     same state if not `train`, and `params` are those of the stages: stage name → parameter → a tree like x.
@@ -43,10 +42,6 @@ class InputRule(TreeStage):
     def dense_because(self) -> str | None:
         """Why the stage takes no sparse inputs (`jax.experimental.sparse.BCOO`); None if it does, and keeps them so."""
         return "this stage takes dense arrays alone"
-
-    def begin(self, x: jax.Array) -> dict[str, jax.Array]:
-        """The slots before the first batch; of `x`, shape, dtype and sharding count alone."""
-        raise NotImplementedError
 
     def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         """(y, new slots) for one array, in which `slot` is the dictionary of its slots."""
@@ -63,19 +58,17 @@ class InputRule(TreeStage):
     def accepts(self) -> frozenset[str]:
         return frozenset({"train", "weights", "mask"})
 
-    def init(self, params: Any) -> Any:
-        return _by_name(flatten_inputs(params), self.begin)
-
     def init_params(self, x: Any) -> dict[str, Any]:
         """Parameter → a tree like x."""
         return _by_name(checked_inputs({self.label: self}, x), self.parameters)
 
-    def update(self, updates: Any, state: Any, params: Any, step: jax.Array, extra: Mapping[str, Any]) -> Any:
-        at = InputAt(extra.get("train", True), {}, extra.get("weights"), extra.get("mask"), step)
+    def update(self, updates: Any, state: Any, at: TreeAt) -> Any:
+        extra, params = at.extra, at.params
+        now = InputAt(extra.get("train", True), {}, extra.get("weights"), extra.get("mask"), at.step)
         flat = flatten_inputs(updates)
         new = {name: list(flatten(tree).leaves) for name, tree in state.items()}
         out = list(flat.leaves)
-        for i, rule, arguments in self._arrays(flat, state, params, at):
+        for i, rule, arguments in self._arrays(flat, state, params, now):
             out[i], kept = rule.run(*arguments)
             for name, value in kept.items():
                 new[name][i] = jnp.asarray(value, new[name][i].dtype)
@@ -84,6 +77,9 @@ class InputRule(TreeStage):
     def inverse(self, y: Any, state: Any, params: Any) -> Any:
         """The tree x of which inference makes y."""
         flat = checked_inputs({self.label: self}, y)
+        slots = {name: flatten(tree) for name, tree in state.items()}
+        dtypes = {i: wide(dtype_of(x)) for i, x in enumerate(flat.leaves) if x is not None}
+        check_slots(self.label, Stage(self), slots, flat, dtypes, None, "inputs")
         out = list(flat.leaves)
         for i, rule, arguments in self._arrays(flat, state, params, InputAt()):
             out[i] = rule.invert(*arguments)
@@ -92,30 +88,19 @@ class InputRule(TreeStage):
     def _arrays(self, flat: Flat, state: Any, params: Any, at: InputAt) -> Iterator[tuple[int, Self, tuple[Any, ...]]]:
         """For each array its number, the rule in its dtype, and what `run` and `invert` take."""
         params = params or {}
-        for kind, trees in (("state's", state), ("parameter", params)):
-            for name, tree in trees.items():
-                check_structure(self.label, flat, flatten(tree), f"{kind} {name}", "inputs")
+        for name, tree in params.items():
+            check_structure(self.label, flat, flatten(tree), f"parameter {name}", "inputs")
         slots, given = ({name: flatten(tree).leaves for name, tree in trees.items()} for trees in (state, params))
         for i, leaf in enumerate(flat.leaves):
             if leaf is None:
                 continue
             x = widen_stored(leaf)
             slot = {name: leaves[i] for name, leaves in slots.items() if leaves[i] is not None}
-            self._check(flat, i, slot, jax.eval_shape(self.begin, x))
             own = {name: jnp.asarray(leaves[i], x.dtype) for name, leaves in given.items() if leaves[i] is not None}
             if own:
                 self._check_params(flat, i, own, jax.eval_shape(self.parameters, x))
             rule = with_values(self, {n: v for n, v in vars(self).items() if isinstance(v, jax.Array)}, x.dtype)
             yield i, rule, (x, slot, at._replace(params=own))
-
-    def _check(self, flat: Flat, i: int, slot: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-        if slot.keys() == expected.keys() and all(np.shape(slot[n]) == e.shape for n, e in expected.items()):
-            return
-        shapes = sorted({np.shape(s) for s in slot.values()})
-        raise ValueError(
-            f"{self.label}: {place(flat, i)} have shape {np.shape(flat.leaves[i])}, but the state was made for "
-            f"others: its slots have shapes {', '.join(map(str, shapes))}"
-        )
 
     def _check_params(self, flat: Flat, i: int, own: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         """Each may be left out; none may be of another name or shape."""

@@ -1,6 +1,6 @@
 """What the scalers share: which elements count, whether the state is fitted, y = (x - center) / scale + offset."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core import Interval, full_like
+from gradtx.core import Interval, Role, Slot, full_like
 from gradtx.inputs._rule import InputAt, InputRule
 from gradtx.inputs._sparse import SHIFTS, Entries, entries, is_sparse, map_stored, unique_entries
 
@@ -40,7 +40,7 @@ class Ends:
 
 
 class Scaler(InputRule):
-    """A scaler of features. Subclasses define `start`, `learn` and `affine`, each with a slot `count`."""
+    """A scaler of features. Subclasses declare slots, `count` among them, and define `learn` and `affine`."""
 
     _: KW_ONLY
     missing: Literal["ignore", "count", "refuse"] = "ignore"
@@ -48,9 +48,19 @@ class Scaler(InputRule):
 
     weighted: ClassVar[bool] = True
 
-    def start(self, features: jax.Array) -> dict[str, jax.Array]:
-        """The slots before the first batch, for an example like `features`, and sharded like it."""
-        raise NotImplementedError
+    def features(self, x: jax.Array) -> jax.Array:
+        """An array like one example, and sharded like it."""
+        if x.ndim == 0:
+            raise ValueError(f"{self.label}: axis 0 of the inputs is the examples', but they are a scalar")
+        return jnp.zeros(x.shape[1:], x.dtype) if is_sparse(x) else jnp.sum(x, 0)
+
+    def counts(self, x: jax.Array) -> jax.Array:
+        """A count for each feature."""
+        return full_like(self.features(x), 0, np.dtype(np.int32))
+
+    def active_slots(self) -> Mapping[str, Slot]:
+        missing = {} if self.missing == "ignore" else {"missing": Slot(Role.STATISTIC, like="counts")}
+        return {**super().active_slots(), **missing}
 
     def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
         """The new slots. `valid` says which elements count; None means all."""
@@ -66,13 +76,6 @@ class Scaler(InputRule):
 
     def dense_because(self) -> str | None:
         return SHIFTS if getattr(self, "centering", True) else "its statistics are taken of dense arrays alone"
-
-    def begin(self, x: jax.Array) -> dict[str, jax.Array]:
-        if x.ndim == 0:
-            raise ValueError(f"{self.label}: axis 0 of the inputs is the examples', but they are a scalar")
-        features = jnp.zeros(x.shape[1:], x.dtype) if is_sparse(x) else jnp.sum(x, 0)
-        slots = self.start(features)
-        return slots if self.missing == "ignore" else slots | {"missing": full_like(features, 0, jnp.int32)}
 
     def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, dict[str, jax.Array]]:
         if self.missing == "refuse" and not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):

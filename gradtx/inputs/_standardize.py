@@ -5,9 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import as_transformation
-from gradtx.inputs._moments import Moments, merge, moments, no_moments
+from gradtx.core import Role, Slot, as_transformation, full_like
+from gradtx.inputs._moments import Moments, merge, moments
 from gradtx.inputs._scaler import Affine, Scaler, nonzero
+
+_PAIRS = ("count", "count_low", "mean", "mean_low", "m2", "m2_low")
 
 
 class Standardize(Scaler):
@@ -41,8 +43,14 @@ class Standardize(Scaler):
     centering: bool = True
     scaling: bool = True
 
-    def start(self, features: jax.Array) -> dict[str, jax.Array]:
-        return _slots(no_moments(features))
+    slots = {
+        **{name: Slot(Role.STATISTIC, like="features") for name in _PAIRS},
+        "scale": Slot(Role.STATISTIC, fill="param", like="least_scale"),
+    }
+
+    def least_scale(self, x: jax.Array) -> jax.Array:
+        """The scale of no values: the least normal number, for each feature."""
+        return full_like(features := self.features(x), jnp.finfo(x.dtype).tiny, features.dtype)
 
     def learn(self, x: jax.Array, valid: jax.Array | None, weights: Any, slot: Any) -> dict[str, jax.Array]:
         return _slots(merge(_moments(slot), moments(x, valid, weights, self.total, self.least)))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._tools import Flat, flatten, is_trainable, same
-from gradtx.core import Rule, Stage, Transformation, chain, hyperparameters, varying
+from gradtx.core import Rule, Stage, Transformation, TreeStage, chain, hyperparameters, varying
 
 _WIDTH = 120
 
@@ -33,7 +33,7 @@ class GroupDescription:
     """Parameters that a stage treats alike.
 
     Attributes:
-        name: "selected" or "not selected" by a mask, the depth of a layer.
+        name: "selected" or "not selected" by `only`, "layers on axis 0" under `stacked`, or the depth of a layer.
         hyperparams: The hyperparameters in which the stage's groups differ, at the first step.
         paths: The parameters.
         shown: The same, abbreviated by globs.
@@ -130,7 +130,8 @@ def describe(tx: Any, params: Any = None) -> Description:
     tx = chain(tx)
     assumed = params is None
     params = jnp.zeros((), jnp.float32) if assumed else params
-    state = jax.eval_shape(lambda p: tx._lift.state(flatten(p)) if assumed else tx.init(p), params)
+    shown = Transformation(tuple(s._replace(views=()) for s in tx._stages)) if assumed else tx
+    state = jax.eval_shape(lambda p: shown._lift.state(flatten(p)) if assumed else tx.init(p), params)
     leaves = [p for p in jax.tree.leaves(params) if is_trainable(p)]
     stages = tuple(_stages(tx, state, None if assumed else flatten(params)))
     return Description(stages, _bytes(state), sum(math.prod(np.shape(p)) for p in leaves), assumed)
@@ -138,13 +139,14 @@ def describe(tx: Any, params: Any = None) -> Description:
 
 def _stages(tx: Transformation, state: Any, params: Flat | None, prefix: str = "") -> Iterator[StageDescription]:
     """The stages, each followed by those of the transformations that it holds."""
-    for name, stage in tx.stages.items():
-        parts = stage.parts()
-        kept = state.stages.get(name)
-        groups = _groups(stage, params) if params is not None and isinstance(stage, Rule) else ()
-        yield _stage(prefix + name, stage, None if parts else kept, groups)
-        for part, inner in parts.items():
-            yield from _stages(inner, kept[part], params, f"{prefix}{name}.{part}.")
+    seen = tx._lift.seen(params) if params is not None else {}
+    for name, stage in tx._lift.stages.items():
+        kept, technique = state.stages.get(name), stage.technique
+        mine = None if params is None else stage.masked(params, seen.get(name))
+        groups = () if mine is None or params is None else _groups(technique, mine, params, seen.get(name))
+        yield _stage(prefix + name, technique, kept, groups)
+        for part, inner in technique.parts().items():
+            yield from _stages(inner, kept[part], mine, f"{prefix}{name}.{part}.")
 
 
 def _stage(name: str, stage: Any, state: Any, groups: tuple[GroupDescription, ...]) -> StageDescription:
@@ -153,19 +155,35 @@ def _stage(name: str, stage: Any, state: Any, groups: tuple[GroupDescription, ..
         for field in hyperparameters(type(stage))
         if getattr(stage, field) is not None
     }
-    if isinstance(stage, Rule):
-        roles = {slot: spec.role for slot, spec in stage.active_slots().items()}
-        slots = {slot: _slot(role.value, state[slot]) for slot, role in roles.items()}
-        technique = stage.label
-    elif stage.lift is not None:
-        slots, technique = {name: _slot("statistic", tree) for name, tree in state.items()}, stage.label
-    else:
-        slots = {"state": _slot("opaque", state)} if jax.tree.leaves(state) else {}
-        technique = repr(stage)
-    return StageDescription(name, technique, hyper, slots, groups)
+    foreign = isinstance(stage, TreeStage) and not stage.keeps_state
+    slots = {slot: _slot(spec.role.value, state[slot]) for slot, spec in stage.active_slots().items()}
+    if foreign and jax.tree.leaves(state):
+        slots = {"state": _slot("opaque", state)}
+    return StageDescription(name, repr(stage) if foreign else stage.label, hyper, slots, groups)
 
 
-def _groups(stage: Rule, params: Flat) -> tuple[GroupDescription, ...]:
+def _groups(technique: Any, mine: Flat, params: Flat, seen: Any) -> tuple[GroupDescription, ...]:
+    """The groups of a stage: those of its rule, then those of its views."""
+    rule = technique if isinstance(technique, Rule) else None
+    groups = () if rule is None else _rule_groups(rule, mine)
+    if seen is None:
+        return groups
+    names = {i: name for i, (name, _) in params.trained().items()}
+    by_label: dict[str, list[str]] = {}
+    for i in sorted(names, key=lambda i: (seen[i] is None, len(seen[i] or ()))):
+        if seen[i] is None or not groups:
+            by_label.setdefault(_label(seen[i]), []).append(names[i])
+    shown = {label: _folded(paths, names.values()) for label, paths in by_label.items()}
+    return (*groups, *(GroupDescription(label, {}, tuple(by_label[label]), shown[label]) for label in by_label))
+
+
+def _label(axes: tuple[int, ...] | None) -> str:
+    if axes is None:
+        return "not selected"
+    return f"layers on axis {', '.join(map(str, axes))}" if axes else "selected"
+
+
+def _rule_groups(stage: Rule, params: Flat) -> tuple[GroupDescription, ...]:
     found = stage.groups(params, stage.label, check=False)
     if found is None:
         return ()

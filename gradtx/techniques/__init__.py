@@ -18,6 +18,7 @@ from gradtx.techniques._learning_rate import scale_by_learning_rate as scale_by_
 from gradtx.techniques._learning_rate import scale_by_schedule as scale_by_schedule
 from gradtx.techniques._lion import lion as lion
 from gradtx.techniques._lion import scale_by_lion as scale_by_lion
+from gradtx.techniques._lookahead_point import lookahead_point as lookahead_point
 from gradtx.techniques._nadam import nadam as nadam
 from gradtx.techniques._nadam import scale_by_nadam as scale_by_nadam
 from gradtx.techniques._radam import radam as radam

@@ -21,14 +21,14 @@ class Asgd(Rule):
         t0: t₀, the step at which to start averaging. PyTorch's default, 1e6, is for long runs.
 
     Sources: Polyak & Juditsky 1992; the rate's decay as in Bottou 2010. The same as PyTorch's; neither optax nor Keras
-    has it. `state.stages["asgd"]["average"]` are the averaged parameters, the ones to use in the end.
+    has it. `evaluation_params` gives the averaged parameters, the ones to use in the end.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx, params = gx.asgd(0.5, t0=0), jnp.array([1.0])
     >>> state = tx.init(params)
     >>> for _ in range(3):
     ...     params, state = gx.apply_gradients(tx, 2 * params - 1, state, params)
-    >>> state.stages["asgd"]["average"]
+    >>> gx.evaluation_params(tx, state, params)
     Array([0.5], dtype=float32)
     """
 
@@ -46,7 +46,7 @@ class Asgd(Rule):
     def prepare(self, at: Any) -> dict[str, jax.Array]:
         t = jnp.asarray(at.count, float)
         return {
-            "rate": jnp.where(at.count == 1, self.learning_rate, at.measured["eta"]),
+            "rate": jnp.where(at.count == 1, self.learning_rate, at.scalars["eta"]),
             "share": 1 / jnp.maximum(1.0, t - 1 - self.t0),
             "eta": _decayed(self.learning_rate, self.lambd, self.alpha, t),
         }
@@ -56,6 +56,9 @@ class Asgd(Rule):
         new, share = at.param + u, at.measured["share"]
         average = jnp.where(share == 1, new, slot.average + (new - slot.average) * share)
         return u, {"average": average}
+
+    def evaluated(self, param: jax.Array, slot: Any, at: Any) -> jax.Array:
+        return slot.average
 
 
 asgd = as_transformation(Asgd)

@@ -1,6 +1,7 @@
 """Follow the regularised leader."""
 
-from typing import Annotated, Any
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from gradtx.core import (
     Slot,
     abs_sq,
     as_transformation,
+    select,
     times_plus,
 )
 
@@ -61,8 +63,13 @@ class Ftrl(Rule):
         "linear": Slot(Role.FIRST_MOMENT),
     }
     needs = frozenset({"param"})
-    masked = ("weight_decay",)
     by_parts = True
+
+    def groups(self, params: Any, where: str, check: bool) -> Mapping[int, Hashable] | None:
+        return None if self.mask is None else select(self.mask, params, f"{where}: mask", check)
+
+    def for_group(self, group: Hashable) -> Self:
+        return self.replace({"mask": None} | ({} if group else {"weight_decay": 0.0}))
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         moves = jnp.asarray(self.learning_rate) > 0

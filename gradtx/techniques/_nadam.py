@@ -55,7 +55,7 @@ class ScaleByNadam(Rule):
             rest, rest_after = one_minus_power(self.b1, at.count), one_minus_power(self.b1, at.count + 1)
         else:
             now, after = (self._beta(at.count + i) for i in (0, 1))
-            kept["product"] = product = at.measured["product"] * now
+            kept["product"] = product = at.scalars["product"] * now
             rest, rest_after = 1 - product, 1 - product * after
         return kept | {"g": (1 - now) / rest, "mu": after / rest_after, "debias": debias(self.b2, at.count)}
 

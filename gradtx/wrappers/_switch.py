@@ -1,13 +1,12 @@
 """One transformation until a moment, another from then on."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Interval, Part, TreeStage, as_transformation
+from gradtx.core import Interval, Part, TreeAt, TreeStage, as_transformation, evaluation_params
 
 Moment: TypeAlias = Annotated[Any, Interval(0, 2**31, whole=True)]
 """A step in [0, 2³¹)."""
@@ -39,35 +38,19 @@ class Switch(TreeStage):
     def parts(self) -> Mapping[str, Any]:
         return {"first": self.first, "second": self.second}
 
-    def update(self, updates: Any, state: Any, params: Any, step: Any, extra: Mapping[str, Any]) -> tuple[Any, Any]:
-        functions = {name: value for name, value in extra.items() if callable(value)}
-        given = (updates, state, params, {name: value for name, value in extra.items() if name not in functions})
+    def update(self, updates: Any, state: Any, at: TreeAt) -> tuple[Any, Any]:
+        on = self._is_second(at)
+        updates, state = self.run_part_if(~on, "first", updates, state, at)
+        return self.run_part_if(on, "second", updates, state, at)
 
-        def run(name: str, updates: Any, state: Any, params: Any, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
-            updates, after = self.parts()[name].update(updates, state[name], params, **arrays, **functions)
-            return updates, state | {name: after}
+    def evaluated(self, params: Any, state: Any, at: TreeAt) -> Any:
+        first, second = (
+            lambda part=part: evaluation_params(self.parts()[part], state[part], params) for part in ("first", "second")
+        )
+        return jax.lax.cond(self._is_second(at), second, first)
 
-        # What hyperparameters are traced becomes an argument, for the sake of the derivative below.
-        (first, of_first), (second, of_second) = (jax.closure_convert(partial(run, n), *given) for n in self.parts())
-
-        def differentiable(on: jax.Array, a: Any, b: Any, *given: Any) -> tuple[Any, Any]:
-            return jax.lax.cond(on, lambda: second(*given, *b), lambda: first(*given, *a))
-
-        # The results of a conditional are copied, both states among them, which takes three times as long as a loop
-        # that turns once or not at all, and works in place. But such loops have no reverse derivative.
-        @jax.custom_jvp
-        def apply(on: jax.Array, a: Any, b: Any, *given: Any) -> tuple[Any, Any]:
-            carry, rest = given[:2], given[2:]
-            for part, constants, active in ((first, a, ~on), (second, b, on)):
-                _, *carry = jax.lax.while_loop(
-                    lambda c: c[0],
-                    lambda c, part=part, constants=constants: (jnp.zeros_like(on), *part(*c[1:], *rest, *constants)),
-                    (active, *carry),
-                )
-            return tuple(carry)  # type: ignore[return-value]
-
-        apply.defjvp(lambda primals, tangents: jax.jvp(differentiable, primals, tangents))
-        return apply(step >= jnp.asarray(self.at, jnp.int32), of_first, of_second, *given)
+    def _is_second(self, at: TreeAt) -> jax.Array:
+        return at.step >= jnp.asarray(self.at, jnp.int32)
 
 
 switch = as_transformation(Switch)

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 import gradtx as gx
-from gradtx.core import as_transformation
+from gradtx.core import Role, Slot, as_transformation
 from gradtx.inputs import InputRule
 
 
 class Center(InputRule):
     """y = x - x̄ + b, where x̄ is the mean of all examples so far."""
 
-    def begin(self, x):
-        return {"total": jnp.zeros((1, *x.shape[1:]), x.dtype), "count": jnp.zeros((), x.dtype)}
+    slots = {
+        "total": Slot(Role.STATISTIC, like=lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype)),
+        "count": Slot(Role.STATISTIC, like=lambda x: jnp.zeros((), x.dtype)),
+    }
 
     def parameters(self, x):
         return {"bias": jnp.zeros((1, *x.shape[1:]), x.dtype)}
@@ -102,7 +104,7 @@ def test_sharded_examples():
         (
             lambda tx, s: tx.update(X | {"a": jnp.ones((2, 3))}, s),
             ValueError,
-            r"the inputs at a have shape \(2, 3\), but the state",
+            r"the state's total at a has shape \(1, 2\); expected \(1, 3\) for the inputs float32\[2, 3\] there",
         ),
         (lambda tx, s: tx.update({"z": X["a"]}, s), ValueError, "the inputs must have the leaves of the state's"),
         (lambda tx, s: tx.update(X, s, train=1), TypeError, "train must be True or False, got 1"),

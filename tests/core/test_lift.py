@@ -26,11 +26,11 @@ class RunningNorm(Rule):
     slots = {"largest": Slot(Role.SCALAR, fill=1.0), "seen": Slot(Role.SCALAR, dtype=jnp.int32)}
     needs = frozenset({"param", "value"})
 
-    def measure(self, grads, at):
+    def measure(self, grads, slots, at):
         assert len(grads) == len(at.param)
         norm = optax.tree.norm(list(grads))
-        seen = at.measured["seen"] + 1
-        return {"largest": jnp.maximum(at.measured["largest"], norm), "seen": seen, "value": at.value}
+        seen = at.scalars["seen"] + 1
+        return {"largest": jnp.maximum(at.scalars["largest"], norm), "seen": seen, "value": at.value}
 
     def update(self, g, slot, at):
         return g / at.measured["largest"] + at.measured["value"], {}
@@ -53,7 +53,7 @@ class LineSearch(Rule):
     scope = Scope.TREE
     needs = frozenset({"param", "value_fn", "grad"})
 
-    def measure(self, grads, at):
+    def measure(self, grads, slots, at):
         moved = [p - g for p, g in zip(at.param, at.grad, strict=True)]
         return {"scale": jnp.where(at.value_fn(moved) < at.value_fn(at.param), 1.0, 0.5)}
 
@@ -99,15 +99,18 @@ def test_keys_differ_by_leaf_step_and_stage_and_are_reproducible():
 
 
 def test_a_rule_may_call_the_objective():
-    def value_fn(leaves):
-        return jnp.sum(jnp.square(jnp.concatenate(leaves)))
+    def value_fn(params, target=0.0):
+        return jnp.sum(jnp.square(jnp.concatenate([params["a"], params["b"]["c"]]) - target)) + params["n"]
 
-    tx, params = line_search(), [jnp.ones(2), jnp.full(1, 2.0)]
-    grads = jax.grad(value_fn)(params)
+    tx, params = line_search(), {"a": jnp.ones(2), "b": {"c": jnp.full(1, 2.0)}, "n": 3}
+    grads = jax.grad(value_fn, allow_int=True)(params)
     updates, _ = tx.update(grads, tx.init(params), params, value_fn=value_fn, grad=grads)
-    np.testing.assert_allclose(updates[0], -1.0)
+    np.testing.assert_allclose(updates["a"], -1.0)
     updates, _ = jax.jit(functools.partial(tx.update, value_fn=value_fn))(grads, tx.init(params), params, grad=grads)
-    np.testing.assert_allclose(updates[0], -1.0)
+    np.testing.assert_allclose(updates["a"], -1.0)
+    # The function gets those extra arguments that it names, as in optax.
+    updates, _ = tx.update(grads, tx.init(params), params, value_fn=value_fn, grad=grads, target=-1.0)
+    np.testing.assert_allclose(updates["a"], -2.0)
 
 
 def test_measures_see_what_earlier_stages_made():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradtx as gx
-from gradtx.core._rounding import round_to
+from gradtx._tools import round_to
 
 HALVES = [jnp.bfloat16, jnp.float16]
 

@@ -72,7 +72,7 @@ def test_selects(mask, expected):
 
 @pytest.mark.parametrize("mask", ["kernel", re.compile("weight"), lambda path, p: p.ndim == 7, False])
 def test_nothing_selected_is_an_error_that_lists_the_paths(mask):
-    with pytest.raises(ValueError, match="mask selects no parameter") as caught:
+    with pytest.raises(ValueError, match="only selects no parameter") as caught:
         gx.add_decayed_weights(1.0, mask=mask).init(PARAMS)
     for path in ("layers/0/kernel", "layers/1/bias", "scale"):
         assert path in str(caught.value)
@@ -91,7 +91,7 @@ def test_what_is_no_selector_is_refused():
             gx.add_decayed_weights(1.0, mask=bad)
     with pytest.raises(TypeError, match="must answer True or False, got 1 for 'w'"):
         gx.add_decayed_weights(1.0, mask=lambda path, p: 1).init({"w": jnp.ones(1)})
-    with pytest.raises(ValueError, match="mask must be a tree of booleans like the parameters"):
+    with pytest.raises(ValueError, match="only must be a tree of booleans like the parameters"):
         gx.add_decayed_weights(1.0, mask={"v": True}).init({"w": jnp.ones(1)})
 
 

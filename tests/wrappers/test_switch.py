@@ -132,7 +132,7 @@ def test_masks_of_parts_see_the_parameters_as_they_are():
 
 def test_complaints_name_the_part():
     tx = gx.switch(gx.adam(0.1), gx.sgd(0.1, weight_decay=0.1, mask="*/kernel"), at=3)
-    with pytest.raises(ValueError, match=r"switch\.second\.add_decayed_weights: mask selects no parameter"):
+    with pytest.raises(ValueError, match=r"switch\.second\.add_decayed_weights: only selects no parameter"):
         tx.init(jnp.ones(2))
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from gradtx._tools import is_complex
+from gradtx._tools._trees import is_complex
 
 Rounding = Literal["nearest", "stochastic"]
 ROUNDINGS: tuple[str, ...] = get_args(Rounding)

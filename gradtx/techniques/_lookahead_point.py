@@ -1,0 +1,36 @@
+"""The point that a momentum alone would lead to."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gradtx._tools import is_trainable
+from gradtx.core import apply_gradients
+
+
+def lookahead_point(tx: optax.GradientTransformation, state: Any, params: Any) -> Any:
+    """Where the momentum alone would lead: the parameters after a step with gradients of zero, θₜ - β·vₜ.
+
+    The gradient at this point, given to a chain with plain momentum, is Nesterov's method as it was published; see
+    `trace` for `nesterov=True`, which keeps this point as the parameters instead.
+
+    Args:
+        tx: A transformation whose update of zero gradients is that of its momentum, such as `sgd` without decay.
+        state: What `tx.init` or the last step returned.
+        params: The parameters θₜ.
+
+    Source: Nesterov 1983; Sutskever et al. 2013, (3-4).
+
+    >>> import gradtx as gx, jax, jax.numpy as jnp
+    >>> tx, params, loss = gx.sgd(0.1, momentum=0.9), jnp.array([1.0]), lambda x: jnp.sum(x**2)
+    >>> state = tx.init(params)
+    >>> for _ in range(2):
+    ...     grads = jax.grad(loss)(gx.lookahead_point(tx, state, params))
+    ...     params, state = gx.apply_gradients(tx, grads, state, params)
+    >>> params
+    Array([0.496], dtype=float32)
+    """
+    still = jax.tree.map(lambda p: jnp.zeros_like(p) if is_trainable(p) else None, params)
+    return apply_gradients(tx, still, state, params)[0]
