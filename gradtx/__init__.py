@@ -30,17 +30,19 @@ from gradtx.core import apply_gradients as apply_gradients
 from gradtx.core import apply_updates as apply_updates
 from gradtx.core import by_parts as by_parts
 from gradtx.core import chain as chain
-from gradtx.core import evaluation_params as evaluation_params
-from gradtx.core import hyperparams as hyperparams
 from gradtx.core import matrices_only as matrices_only
 from gradtx.core import named as named
 from gradtx.core import only as only
-from gradtx.core import set_hyperparams as set_hyperparams
 from gradtx.core import stacked as stacked
 from gradtx.core import tunable as tunable
 
 # Looking inside
 from gradtx.inspection import describe as describe
+
+# Reading and changing a state
+from gradtx.states import evaluation_params as evaluation_params
+from gradtx.states import hyperparams as hyperparams
+from gradtx.states import set_hyperparams as set_hyperparams
 
 # Optimizers and their rules
 from gradtx.techniques import adadelta as adadelta

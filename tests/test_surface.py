@@ -144,9 +144,10 @@ IMPORTS = {  # the floors: a folder imports from those below it, and `_tools` is
     "inputs": {"_tools", "core"},
     "schedules": {"_tools", "core"},
     "techniques": {"_tools", "core", "conditioning", "schedules"},
+    "states": {"_tools", "core"},
     "wrappers": {"_tools", "core"},
     "interop": {"_tools", "core", "conditioning", "techniques", "schedules", "inputs"},
-    "inspection": {"_tools", "core"},
+    "inspection": {"_tools", "core", "states"},
     "race": {"", "_tools", "inspection"},
 }
 

@@ -6,10 +6,20 @@ from gradtx._tools._check import check_real_scalar as check_real_scalar
 from gradtx._tools._check import check_structure as check_structure
 from gradtx._tools._check import described as described
 from gradtx._tools._check import place_of as place_of
+from gradtx._tools._complex import as_real as as_real
+from gradtx._tools._complex import joined as joined
+from gradtx._tools._complex import parts as parts
+from gradtx._tools._control import run_if as run_if
+from gradtx._tools._kinds import Bound as Bound
+from gradtx._tools._kinds import Decay as Decay
 from gradtx._tools._kinds import Deferred as Deferred
+from gradtx._tools._kinds import Fraction as Fraction
 from gradtx._tools._kinds import Identifier as Identifier
 from gradtx._tools._kinds import Interval as Interval
+from gradtx._tools._kinds import Key as Key
 from gradtx._tools._kinds import Name as Name
+from gradtx._tools._kinds import NonNegative as NonNegative
+from gradtx._tools._kinds import Real as Real
 from gradtx._tools._kinds import Seed as Seed
 from gradtx._tools._kinds import hyperparameters as hyperparameters
 from gradtx._tools._kinds import is_real_scalar as is_real_scalar
@@ -34,5 +44,6 @@ from gradtx._tools._trees import dtype_of as dtype_of
 from gradtx._tools._trees import flatten as flatten
 from gradtx._tools._trees import is_complex as is_complex
 from gradtx._tools._trees import is_trainable as is_trainable
+from gradtx._tools._trees import map_trained as map_trained
 from gradtx._tools._trees import wide as wide
 from gradtx._tools._trees import widen as widen

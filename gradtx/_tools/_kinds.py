@@ -132,3 +132,19 @@ def is_real_scalar(value: Any) -> bool:
 def is_zero(value: Any) -> bool:
     """Whether there is none of it, whatever the step: a schedule, a tunable or a JAX array may be more than 0."""
     return value is None or (is_real_scalar(value) and not isinstance(value, jax.Array) and bool(value == 0))
+
+
+# The ranges that many fields share. Inside `update` a field is always a plain value, hence Any for the type checker.
+Decay: TypeAlias = Annotated[Any, Interval(0.0, 1.0)]
+"""Decay rate of an average, in [0, 1)."""
+Fraction: TypeAlias = Annotated[Any, Interval(0.0, 1.0, closed=True)]
+"""A number in [0, 1]."""
+NonNegative: TypeAlias = Annotated[Any, Interval(0.0)]
+"""A finite number ≥ 0."""
+Bound: TypeAlias = Annotated[Any, Interval(0.0, float("inf"), closed=True)]
+"""A bound ≥ 0; infinity means no bound."""
+Real: TypeAlias = Annotated[Any, Interval()]
+"""Any finite number."""
+
+Key: TypeAlias = Annotated[Any, Seed()]
+"""An integer seed in [0, 2³²), or a key made by `jax.random.key`."""

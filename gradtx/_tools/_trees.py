@@ -75,3 +75,10 @@ def wide(dtype: Any, as_complex: bool | None = None) -> np.dtype:
 def widen(leaf: Any) -> jax.Array:
     """A trained leaf in the dtype of the arithmetic."""
     return jnp.asarray(leaf, wide(dtype_of(leaf)))
+
+
+def map_trained(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """The tree of `f` of the trained leaves of all trees, None in the place of what is not trained."""
+    flat, others = flatten(tree), [flatten(other).leaves for other in rest]
+    leaves = zip(flat.leaves, *others, strict=True)
+    return flat.unflatten([f(*xs) if is_trainable(xs[0]) else None for xs in leaves])

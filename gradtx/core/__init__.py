@@ -1,30 +1,28 @@
 """What a transformation is: rules, slots, the interpreter, chains, state and hyperparameters."""
 
+from gradtx._tools import Bound as Bound
+from gradtx._tools import Decay as Decay
+from gradtx._tools import Fraction as Fraction
 from gradtx._tools import Interval as Interval
+from gradtx._tools import Key as Key
 from gradtx._tools import Name as Name
+from gradtx._tools import NonNegative as NonNegative
+from gradtx._tools import Real as Real
 from gradtx._tools import Record as Record
 from gradtx._tools import abs_sq as abs_sq
 from gradtx._tools import full_like as full_like
 from gradtx._tools import hyperparameters as hyperparameters
 from gradtx._tools import is_zero as is_zero
+from gradtx._tools import map_trained as map_trained
+from gradtx._tools import run_if as run_if
 from gradtx._tools import times_plus as times_plus
 from gradtx.core._apply import apply_gradients as apply_gradients
 from gradtx.core._apply import apply_updates as apply_updates
-from gradtx.core._apply import evaluation_params as evaluation_params
-from gradtx.core._check import from_state as from_state
-from gradtx.core._hyperparams import hyperparams as hyperparams
-from gradtx.core._hyperparams import set_hyperparams as set_hyperparams
 from gradtx.core._leaf import with_values as with_values
 from gradtx.core._lift import Lift as Lift
 from gradtx.core._rule import At as At
-from gradtx.core._rule import Bound as Bound
-from gradtx.core._rule import Decay as Decay
-from gradtx.core._rule import Fraction as Fraction
 from gradtx.core._rule import Hyper as Hyper
-from gradtx.core._rule import Key as Key
 from gradtx.core._rule import LearningRate as LearningRate
-from gradtx.core._rule import NonNegative as NonNegative
-from gradtx.core._rule import Real as Real
 from gradtx.core._rule import Role as Role
 from gradtx.core._rule import Rule as Rule
 from gradtx.core._rule import Schedule as Schedule
@@ -42,7 +40,9 @@ from gradtx.core._stage import Only as Only
 from gradtx.core._stage import Stacked as Stacked
 from gradtx.core._stage import Stage as Stage
 from gradtx.core._state import State as State
+from gradtx.core._state import from_state as from_state
 from gradtx.core._stateful import Stateful as Stateful
+from gradtx.core._stateful import varying as varying
 from gradtx.core._step import Step as Step
 from gradtx.core._transformation import Part as Part
 from gradtx.core._transformation import Transformation as Transformation
@@ -56,8 +56,5 @@ from gradtx.core._transformation import stacked as stacked
 from gradtx.core._transformation import with_mask as with_mask
 from gradtx.core._tree_stage import TreeAt as TreeAt
 from gradtx.core._tree_stage import TreeStage as TreeStage
-from gradtx.core._tree_stage import map_trained as map_trained
-from gradtx.core._tree_stage import run_if as run_if
 from gradtx.core._tunable import Tunable as Tunable
 from gradtx.core._tunable import tunable as tunable
-from gradtx.core._varying import varying as varying

@@ -44,14 +44,3 @@ def accepted(stages: Mapping[str, Any], kept: Mapping[str, Stateful]) -> frozens
     follows = any(value.follows_metric for value in kept.values())
     taken = frozenset[str]().union(*(stage.needs | stage.accepts() for stage in stages.values()))
     return taken | {"value"} if follows else taken
-
-
-def from_state(state: State, part: str, name: str) -> Any:
-    """`state.stages[name]` or `state.hyperparams[name]`."""
-    entries = getattr(state, part)
-    if name not in entries:
-        raise ValueError(
-            f"{name}: the state has no entry of that name in its {part}, only {sorted(entries)}; "
-            "it was made by another chain"
-        )
-    return entries[name]

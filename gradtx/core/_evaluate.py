@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import Flat, dtype_of, flatten, is_trainable, wide, widen
-from gradtx.core._check import from_state
-from gradtx.core._leaf import as_real, with_values
+from gradtx._tools import Flat, as_real, dtype_of, flatten, is_trainable, wide, widen
+from gradtx.core._leaf import with_values
 from gradtx.core._resolve import Resolved, resolve
 from gradtx.core._rule import At, Rule
 from gradtx.core._slots import check_slots
-from gradtx.core._state import State
+from gradtx.core._state import State, from_state
+from gradtx.core._stateful import varying
 from gradtx.core._tree_stage import TreeAt, TreeStage
-from gradtx.core._varying import varying
 
 
 def evaluated(lift: Any, params: Any, state: State) -> Any:

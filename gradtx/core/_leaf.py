@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import Record, Rounding, round_to, typed_key, wide
+from gradtx._tools import Record, Rounding, as_real, joined, parts, round_to, typed_key, wide
 from gradtx.core._resolve import LeafRule
 from gradtx.core._rule import At, Role, Rule, Scope
 
@@ -105,7 +105,7 @@ def _apply(
 
     key = leaf_key(rule, name, now.step, index) if "key" in rule.needs else None
     if split:
-        u, kept = jax.tree.map(_joined, update(jax.tree.map(_parts, given), key))
+        u, kept = jax.tree.map(joined, update(jax.tree.map(parts, given), key))
     else:
         u, kept = _over_layers(update, axes, rule)(given, key)
     for slot, old in given.slots.items():
@@ -171,24 +171,6 @@ def _converted(x: Any, dtype: np.dtype) -> Any:
 def with_values(rule: R, hyper: Mapping[str, Any], dtype: np.dtype) -> R:
     """`rule` with hyperparameters in the dtype of its arithmetic."""
     return rule.replace(as_real(hyper, dtype)) if hyper else rule
-
-
-def as_real(scalars: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:
-    """Floating scalars in the real dtype that belongs to `dtype`, so that nothing is promoted."""
-    real = wide(dtype, as_complex=False)
-    return {
-        name: jnp.asarray(x, real) if jnp.issubdtype(jnp.result_type(x), jnp.inexact) else x
-        for name, x in scalars.items()
-    }
-
-
-def _parts(z: jax.Array) -> jax.Array:
-    """The real and imaginary parts on a last axis."""
-    return jnp.stack([z.real, z.imag], -1)
-
-
-def _joined(x: jax.Array) -> jax.Array:
-    return jax.lax.complex(x[..., 0], x[..., 1])
 
 
 def leaf_key(rule: Any, name: str, step: Any, index: Any) -> jax.Array:

@@ -17,16 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._tools import Flat, check_params, dtype_of, flatten, is_trainable
-from gradtx.core._check import accepted, check_call, from_state
+from gradtx.core._check import accepted, check_call
 from gradtx.core._evaluate import evaluated
 from gradtx.core._leaf import Finish
 from gradtx.core._rule import Rule, Scope
 from gradtx.core._slots import init_slots
 from gradtx.core._stage import Axes, Stage
-from gradtx.core._state import State
+from gradtx.core._state import State, from_state
+from gradtx.core._stateful import stateful
 from gradtx.core._step import Step
 from gradtx.core._tree_stage import TreeStage
-from gradtx.core._varying import stateful
 
 Seen = Mapping[str, list[Axes | None]]
 """Stage name → for each leaf the axes of its layers, None where the stage does not see it. Stages that see all lack."""

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._tools import Flat, flatten
-from gradtx.core._check import from_state
 from gradtx.core._rule import Role, Rule, Scope
 from gradtx.core._slots import layer_axes
 from gradtx.core._stage import Axes, Stage
-from gradtx.core._state import State
-from gradtx.core._varying import varying
+from gradtx.core._state import State, from_state
+from gradtx.core._stateful import varying
 
 
 class Varies:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeAlias
 import jax
 import numpy as np
 
-from gradtx._tools import Flat, Interval, Record, Seed
+from gradtx._tools import Flat, Interval, Record
 from gradtx.core._stateful import Stateful
 
 Schedule: TypeAlias = Callable[[Any], Any]
@@ -26,19 +26,6 @@ metric, such as `schedules.reduce_on_plateau(number)`."""
 # A hyperparameter as a rule declares it. Inside `update` it is always a plain value, hence Any for the type checker.
 LearningRate: TypeAlias = Annotated[Any, Interval(0.0)]
 """Step size η ≥ 0, finite."""
-Decay: TypeAlias = Annotated[Any, Interval(0.0, 1.0)]
-"""Decay rate of an average, in [0, 1)."""
-Fraction: TypeAlias = Annotated[Any, Interval(0.0, 1.0, closed=True)]
-"""A number in [0, 1]."""
-NonNegative: TypeAlias = Annotated[Any, Interval(0.0)]
-"""A finite number ≥ 0."""
-Bound: TypeAlias = Annotated[Any, Interval(0.0, float("inf"), closed=True)]
-"""A bound ≥ 0; infinity means no bound."""
-Real: TypeAlias = Annotated[Any, Interval()]
-"""Any finite number."""
-
-Key: TypeAlias = Annotated[Any, Seed()]
-"""An integer seed in [0, 2³²), or a key made by `jax.random.key`."""
 
 
 class Role(enum.Enum):

@@ -18,3 +18,14 @@ class State(NamedTuple):
     step: jax.Array
     hyperparams: dict[str, Any]
     stages: dict[str, Any]
+
+
+def from_state(state: State, part: str, name: str) -> Any:
+    """`state.stages[name]` or `state.hyperparams[name]`."""
+    entries = getattr(state, part)
+    if name not in entries:
+        raise ValueError(
+            f"{name}: the state has no entry of that name in its {part}, only {sorted(entries)}; "
+            "it was made by another chain"
+        )
+    return entries[name]

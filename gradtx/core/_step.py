@@ -19,14 +19,13 @@ from gradtx._tools import (
     is_trainable,
     wide,
 )
-from gradtx.core._check import from_state
 from gradtx.core._leaf import Finish, Lists, Now, Scalars, compiled_measure, leaf_function, measure
 from gradtx.core._resolve import Resolved, found_slots, resolve
 from gradtx.core._rule import Rule, Scope
 from gradtx.core._slots import check_slots
-from gradtx.core._state import State
+from gradtx.core._state import State, from_state
+from gradtx.core._stateful import varying
 from gradtx.core._tree_stage import TreeAt
-from gradtx.core._varying import varying
 
 
 class Step:

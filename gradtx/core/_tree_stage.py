@@ -10,9 +10,8 @@ from functools import partial
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 
-from gradtx._tools import flatten, is_trainable
+from gradtx._tools import run_if
 from gradtx.core._rule import Technique
 
 
@@ -62,9 +61,13 @@ class TreeStage(Technique):
 
         `at.count` is the number of updates done. By default the parts are asked, the last one first.
         """
-        for part, inner in reversed(list(self.parts().items())):
-            params = inner._lift.evaluated(params, state[part])
+        for part in reversed(list(self.parts())):
+            params = self.evaluated_by(part, params, state)
         return params
+
+    def evaluated_by(self, part: str, params: Any, state: Any) -> Any:
+        """The parameters that a part would have the model evaluated with."""
+        return self.parts()[part]._lift.evaluated(params, state[part])
 
     def run_part(self, part: str, updates: Any, state: Any, at: TreeAt) -> tuple[Any, Any]:
         """(updates, the stage's state) after one step of a part."""
@@ -94,33 +97,3 @@ class TreeStage(Technique):
 
 def _ignoring_first(step: Callable[..., Any], _: Any, state: Any, updates: Any, *rest: Any) -> Any:
     return step(updates, state, *rest)
-
-
-def map_trained(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
-    """The tree of `f` of the trained leaves of all trees, None in the place of what is not trained."""
-    flat, others = flatten(tree), [flatten(other).leaves for other in rest]
-    leaves = zip(flat.leaves, *others, strict=True)
-    return flat.unflatten([f(*xs) if is_trainable(xs[0]) else None for xs in leaves])
-
-
-def run_if(condition: jax.Array, run: Callable[..., Any], carry: Any, *given: Any) -> Any:
-    """`run(*carry, *given)` where the condition holds, else `carry`, of the same structure, shapes and dtypes.
-
-    The results of `lax.cond` are copied. A loop that turns once or not at all works in place, but has no reverse
-    derivative. So the loop computes the value, and `lax.cond` the derivative.
-    """
-    # What hyperparameters are traced becomes an argument, for the sake of the derivative below.
-    function, constants = jax.closure_convert(run, *carry, *given)
-
-    def differentiable(on: jax.Array, constants: Any, carry: Any, given: Any) -> Any:
-        return jax.lax.cond(on, lambda: tuple(function(*carry, *given, *constants)), lambda: tuple(carry))
-
-    @jax.custom_jvp
-    def apply(on: jax.Array, constants: Any, carry: Any, given: Any) -> Any:
-        _, *after = jax.lax.while_loop(
-            lambda c: c[0], lambda c: (jnp.zeros_like(on), *function(*c[1:], *given, *constants)), (on, *carry)
-        )
-        return tuple(after)
-
-    apply.defjvp(lambda primals, tangents: jax.jvp(differentiable, primals, tangents))
-    return apply(condition, constants, tuple(carry), given)

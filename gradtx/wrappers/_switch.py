@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Interval, Part, TreeAt, TreeStage, as_transformation, evaluation_params
+from gradtx.core import Interval, Part, TreeAt, TreeStage, as_transformation
 
 Moment: TypeAlias = Annotated[Any, Interval(0, 2**31, whole=True)]
 """A step in [0, 2³¹)."""
@@ -44,9 +44,7 @@ class Switch(TreeStage):
         return self.run_part_if(on, "second", updates, state, at)
 
     def evaluated(self, params: Any, state: Any, at: TreeAt) -> Any:
-        first, second = (
-            lambda part=part: evaluation_params(self.parts()[part], state[part], params) for part in ("first", "second")
-        )
+        first, second = (lambda part=part: self.evaluated_by(part, params, state) for part in ("first", "second"))
         return jax.lax.cond(self._is_second(at), second, first)
 
     def _is_second(self, at: TreeAt) -> jax.Array:

@@ -10,10 +10,7 @@ from jax.core import Tracer
 from jax.tree_util import keystr
 
 from gradtx._tools import hyperparameters
-from gradtx.core._check import from_state
-from gradtx.core._state import State
-from gradtx.core._transformation import Transformation
-from gradtx.core._varying import varying
+from gradtx.core import State, Transformation, from_state, varying
 
 
 def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
