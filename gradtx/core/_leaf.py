@@ -132,10 +132,10 @@ def _over_layers(update: Callable[[Operands, Any], Any], axes: Sequence[int], ru
 class Lists(NamedTuple):
     """What a measure sees, an entry for each gradient; None where the rule needs none of it."""
 
-    grads: Sequence[Any] | None
-    slots: Mapping[str, Any]
-    param: Sequence[Any] | None
-    grad: Sequence[Any] | None
+    grads: Sequence[Any] | None = None
+    slots: Mapping[str, Any] = {}
+    param: Sequence[Any] | None = None
+    grad: Sequence[Any] | None = None
 
 
 def measure(

@@ -72,6 +72,14 @@ class Resolved(NamedTuple):
         """The slots that leaf i has."""
         return {name: x for name, slot in self.slots.items() if (x := slot.leaves[i]) is not None}
 
+    def copied_slots(self) -> dict[str, list[Any]]:
+        """Slot name → its leaves, to write the new ones in."""
+        return {name: list(slot.leaves) for name, slot in self.slots.items()}
+
+    def state(self, slots: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """What the state keeps of the stage, given the leaves of its slots."""
+        return {name: self.slots[name].unflatten(leaves) for name, leaves in slots.items()} | dict(self.scalars)
+
     def kind(self, i: int) -> Any:
         """What the static part of the rule on leaf i depends on; None where the stage does not see it."""
         if not self.sees(i):

@@ -31,26 +31,26 @@ Seen: TypeAlias = Sequence[Axes | None] | None
 
 def init_slots(name: str, stage: Stage, params: Flat, seen: Seen, cast: Callable[[Any, Any], Any]) -> dict[str, Any]:
     """Slot name → a tree like the parameters, or a scalar. None stands where the stage sees or keeps nothing."""
-    specs = stage.technique.active_slots()
-    fills = {slot: start(name, stage.technique, spec) for slot, spec in specs.items()}
-    leaves: dict[str, list[Any]] = {slot: [None] * len(params.leaves) for slot in specs}
-    for i, p in enumerate(params.leaves):
-        if not is_trainable(p) or (seen is not None and seen[i] is None):
+    trees: dict[str, Any] = {}
+    models: dict[Any, Any] = {}  # one for all slots of a parameter that are like the same
+    for slot, spec in stage.technique.active_slots().items():
+        fill = start(name, stage.technique, spec)
+        leaves: list[Any] = [None] * len(params.leaves)
+        if spec.role is Role.SCALAR:
+            trees[slot] = jnp.asarray(fill, spec.dtype)
             continue
-        models: dict[Any, Any] = {}  # one for all slots that are like the same
-        for slot, spec in specs.items():
+        for i, p in enumerate(params.leaves):
+            if not is_trainable(p) or (seen is not None and seen[i] is None):
+                continue
             if spec.like is None:
-                leaves[slot][i] = _like_param(stage, spec, p, fills[slot])
-            elif spec.role is not Role.SCALAR:
-                if spec.like not in models:
-                    models[spec.like] = like(name, stage, slot, spec, layer_axes(stage, seen, i))(
-                        cast(p, wide(dtype_of(p)))
-                    )
-                leaves[slot][i] = _like_model(models[spec.like], fills[slot])
-    trees = {slot: params.unflatten(found) for slot, found in leaves.items()}
-    if _is_placeholder(params):
-        trees |= {slot: np.zeros(()) for slot, spec in specs.items() if spec.like is not None}
-    return trees | {s: jnp.asarray(fills[s], spec.dtype) for s, spec in specs.items() if spec.role is Role.SCALAR}
+                leaves[i] = _like_param(stage, spec, p, fill)
+                continue
+            if (spec.like, i) not in models:
+                model = like(name, stage, slot, spec, layer_axes(stage, seen, i))
+                models[spec.like, i] = model(cast(p, wide(dtype_of(p))))
+            leaves[i] = _like_model(models[spec.like, i], fill)
+        trees[slot] = np.zeros(()) if spec.like is not None and _is_placeholder(params) else params.unflatten(leaves)
+    return trees
 
 
 def _is_placeholder(params: Flat) -> bool:

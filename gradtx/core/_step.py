@@ -84,18 +84,14 @@ class Step:
         """`r` with what its rule prepares, and measures on the gradients as they are now."""
         needs, whole = r.rule.needs, r.rule.scope is Scope.TREE
         mine = [i for i in self.active if r.sees(i)]
-
-        def listed(leaves: Sequence[Any] | None, wanted: bool = True) -> list[Any] | None:
-            return None if leaves is None or not (whole and wanted) else [leaves[i] for i in mine]
-
-        param, grad = (
-            listed(tree and tree.leaves, name in needs) for tree, name in ((self.params, "param"), (self.grad, "grad"))
-        )
-        slots = {name: listed(slot.leaves) for name, slot in r.slots.items()} if whole else {}
-        lists = Lists(listed(self.values), slots, param, grad)
         dtypes = tuple(self.dtypes[i] for i in mine)
-        if not whole:
-            dtypes = tuple(sorted(set(dtypes), key=str))  # it prepares for all of them at once
+        if whole:
+            param = _listed(self.params and self.params.leaves, mine, "param" in needs)
+            grad = _listed(self.grad and self.grad.leaves, mine, "grad" in needs)
+            slots = {name: _listed(slot.leaves, mine) for name, slot in r.slots.items()}
+            lists = Lists(_listed(self.values, mine), slots, param, grad)
+        else:
+            dtypes, lists = tuple(sorted(set(dtypes), key=str)), Lists()  # it prepares for all of them at once
         now = Now(self.state.step, self.count, self.extra["value"] if "value" in needs else None)
         scalars = Scalars(r.hyper, {}, r.scalars)
         if "value_fn" in needs:  # any function: nothing to compile once
@@ -128,37 +124,40 @@ class Step:
         needs = frozenset[str]().union(*(r.rule.needs for r in rules))
         value = self.extra["value"] if "value" in needs else None
         now = Now(self.state.step, self.count, value, key if finish == "stochastic" else None)
-        with_param = "param" in needs or finish in ROUNDINGS
-        with_index = "key" in needs or finish == "stochastic"
         functions: dict[Any, Any] = {}  # hashing the rules once a kind of leaf, not once a leaf
-        new = [{name: list(slot.leaves) for name, slot in r.slots.items()} for r in rules]
+        new = [r.copied_slots() for r in rules]
         for i in self.active:
-            p = self.params.leaves[i] if self.params is not None else None
-            out = dtype_of(self.flat.leaves[i] if finish == "update" else p) if finish else None
-            kind = self.dtypes[i], out, *(r.kind(i) for r in rules)
+            kind = self._kind(i, rules, finish)
             if kind not in functions:
                 functions[kind] = _function(rules, kind, finish)
             here, function, scalars = functions[kind]
-            if not here and finish in (None, "update"):  # nothing to compile for what passes
-                self.values[i] = self.lift.cast(self.values[i], out) if finish else self.values[i]
-                continue
-            self.values[i], kept = function(
-                self.values[i],
-                [rules[n].slots_of(i) for n in here],
-                p if with_param else None,
-                self.grad.leaves[i] if self.grad is not None and "grad" in needs else None,
-                now,
-                scalars,
-                np.int32(i) if with_index else None,
-            )
-            for n, values in zip(here, kept, strict=True):
-                for name, x in values.items():
-                    new[n][name][i] = x
-        return {
-            r.name: {name: r.slots[name].unflatten(leaves) for name, leaves in stage.items()} | dict(r.scalars)
-            for r, stage in zip(rules, new, strict=True)
-            if stage or r.scalars
-        }
+            if here or finish in ROUNDINGS:
+                slots = [rules[n].slots_of(i) for n in here]
+                operands = self._operands(i, needs, finish)
+                self.values[i], kept = function(self.values[i], slots, *operands[:2], now, scalars, operands[2])
+                for n, values in zip(here, kept, strict=True):
+                    for name, x in values.items():
+                        new[n][name][i] = x
+            elif finish == "update":  # nothing to compile for what passes
+                self.values[i] = self.lift.cast(self.values[i], dtype_of(self.flat.leaves[i]))
+        stages = zip(rules, new, strict=True)
+        return {r.name: r.state(slots) for r, slots in stages if slots or r.scalars}
+
+    def _kind(self, i: int, rules: Sequence[Resolved], finish: Finish | None) -> Any:
+        """What the compiled function of leaf i depends on: dtypes, and the rules that see it."""
+        like = self.flat if finish == "update" or self.params is None else self.params
+        out = dtype_of(like.leaves[i]) if finish else None
+        return self.dtypes[i], out, *(r.kind(i) for r in rules)
+
+    def _operands(self, i: int, needs: frozenset[str], finish: Finish | None) -> tuple[Any, Any, Any]:
+        """The parameter, the argument grad and the number of leaf i, None for what is not needed."""
+        with_param = self.params is not None and ("param" in needs or finish in ROUNDINGS)
+        with_index = "key" in needs or finish == "stochastic"
+        return (
+            self.params.leaves[i] if with_param and self.params else None,
+            self.grad.leaves[i] if self.grad is not None and "grad" in needs else None,
+            np.int32(i) if with_index else None,
+        )
 
     def tree_params(self, name: str) -> Any:
         """The parameters that the tree stage of that name sees."""
@@ -196,6 +195,10 @@ def _function(rules: Sequence[Resolved], kind: Any, finish: Finish | None) -> tu
         static.append(rule)
         scalars.append(Scalars(hyper, rules[n].measured, rules[n].before))
     return here, leaf_function(tuple(static), dtype, out, finish), scalars
+
+
+def _listed(leaves: Sequence[Any] | None, numbers: Sequence[int], wanted: bool = True) -> list[Any] | None:
+    return None if leaves is None or not wanted else [leaves[i] for i in numbers]
 
 
 def _keywords(function: Any) -> list[str]:
