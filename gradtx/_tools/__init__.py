@@ -35,6 +35,12 @@ from gradtx._tools._record import summary as summary
 from gradtx._tools._rounding import ROUNDINGS as ROUNDINGS
 from gradtx._tools._rounding import Rounding as Rounding
 from gradtx._tools._rounding import round_to as round_to
+from gradtx._tools._select import Mask as Mask
+from gradtx._tools._select import Selector as Selector
+from gradtx._tools._select import Selects as Selects
+from gradtx._tools._select import matches as matches
+from gradtx._tools._select import matrices_only as matrices_only
+from gradtx._tools._select import select as select
 from gradtx._tools._several import Each as Each
 from gradtx._tools._several import one_more as one_more
 from gradtx._tools._sharding import full_like as full_like

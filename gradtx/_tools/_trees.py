@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._tools._paths import code, paths
+
 
 class Flat(NamedTuple):
     """A flattened tree; None is a leaf."""
@@ -21,13 +23,13 @@ class Flat(NamedTuple):
         """The tree of `f` of each leaf that is trained, None in the place of the others."""
         return self.unflatten([f(leaf) if is_trainable(leaf) else None for leaf in self.leaves])
 
-    def paths(self) -> list[str]:
-        """Where the leaves are, as selectors see it: "layers/0/kernel", and "" for a tree that is a leaf."""
-        return [jax.tree_util.keystr(keys, simple=True, separator="/") for keys in self._keys()]
+    def paths(self) -> tuple[str, ...]:
+        """What users call the leaves, and selectors see: "layers/0/kernel", and "" for a tree that is a leaf."""
+        return paths(self.treedef)
 
     def code(self) -> list[str]:
-        """The same as Python would index the tree, which unlike the paths tells a key with slashes from two keys."""
-        return [jax.tree_util.keystr(keys) for keys in self._keys()]
+        """The leaves as Python would index the tree."""
+        return code(self.treedef)
 
     def trained(self) -> dict[int, tuple[str, jax.ShapeDtypeStruct]]:
         """The leaves that are trained, by number: path, shape and dtype."""
@@ -36,10 +38,6 @@ class Flat(NamedTuple):
             for i, (path, leaf) in enumerate(zip(self.paths(), self.leaves, strict=True))
             if is_trainable(leaf)
         }
-
-    def _keys(self) -> list[Any]:
-        numbered = jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))  # None would be no leaf
-        return [keys for keys, _ in jax.tree.leaves_with_path(numbered)]
 
 
 def flatten(tree: Any) -> Flat:

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 
-from gradtx._tools import Flat, code_of, place_of
+from gradtx._tools import Flat, code_of, place_of, select
 from gradtx.core._rule import Rule, Scope
-from gradtx.core._select import select
 
 
 class Only(NamedTuple):

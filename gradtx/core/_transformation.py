@@ -9,10 +9,9 @@ from typing import Annotated, Any, ParamSpec, TypeAlias
 import jax
 import optax
 
-from gradtx._tools import flatten, hyperparameters
+from gradtx._tools import Selector, Selects, flatten, hyperparameters
 from gradtx.core._lift import Lift
 from gradtx.core._rule import Rule
-from gradtx.core._select import Selector, Selects
 from gradtx.core._slots import widened
 from gradtx.core._stage import Only, Stacked, Stage, code
 from gradtx.core._tree_stage import TreeAt, TreeStage
