@@ -22,9 +22,16 @@ from tests.helpers import DTYPES, assert_close, gradients, optax_trajectory, rel
 from tests.problems import PROBLEMS
 
 MIXES = [*((dtype, dtype) for dtype in DTYPES), (jnp.float32, jnp.bfloat16), (jnp.bfloat16, jnp.float32)]
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
-every_varying_case = pytest.mark.parametrize("case", [c for c in CASES if c.varying], ids=str)
-every_optimizer = pytest.mark.parametrize("case", [c for c in CASES if c.optimizer], ids=str)
+
+
+def each(cases):
+    """Row by row rather than law by law, which is what pytest does with a scope: laws share compilations."""
+    return pytest.mark.parametrize("case", cases, ids=str, scope="module")
+
+
+every_case = each(CASES)
+every_varying_case = each([c for c in CASES if c.varying])
+every_optimizer = each([c for c in CASES if c.optimizer])
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +92,7 @@ def test_follows_its_float64_reference(case, dtype, varies):
         p = [x + y for x, y in zip(p, expected, strict=True)]
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.optax], ids=str)
+@each([c for c in CASES if c.optax])
 @pytest.mark.parametrize("varies", [False, True])
 def test_equals_optax(case, varies):
     changed = {"learning_rate": _schedule(0.1)} if varies else {}

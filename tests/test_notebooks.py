@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.helpers import PATIENCE, without_devices
+
 CHAPTERS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 OPTIONAL = ("torch", "keras")
@@ -34,8 +36,10 @@ def test_runs(path, monkeypatch):
     for package in OPTIONAL:
         if package in code and importlib.util.find_spec(package) is None:
             pytest.skip(f"needs {package}")
-    monkeypatch.delenv("XLA_FLAGS")  # a reader has the machine's devices, not the tests' eight
-    NotebookClient(chapter, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    monkeypatch.setenv("XLA_FLAGS", without_devices())
+    NotebookClient(
+        chapter, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
     outputs = [output for cell in chapter.cells for output in cell.get("outputs", [])]
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     assert any("image/png" in output.get("data", {}) for output in outputs), "a chapter has a picture"

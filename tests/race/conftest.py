@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import gradtx
+from tests.helpers import without_devices
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def start(tmp_path):
     def run(*args, **options):
         path = os.pathsep.join([str(Path(gradtx.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "PYTHONPATH": path, "FORCE_COLOR": "1"}
-        environment.pop("XLA_FLAGS", None)  # the other tests' eight devices
+        environment["XLA_FLAGS"] = without_devices()
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path} | options
         command = [sys.executable, "-m", "gradtx.race._cli", *args]
         processes.append(subprocess.Popen(command, env=environment, text=True, **options))

@@ -15,12 +15,13 @@ from gradtx.race._chain import parse_chain
 from gradtx.race._contestant import Contestant
 from gradtx.race._data import prepare
 from gradtx.race._read import Table, load
+from tests.helpers import PATIENCE
 from tests.race.contests import contest, finish, race, strict
 
 
 def test_the_command_learns_digits_and_leaves_its_results(start, tmp_path):
     process = start("race", "--optimizers", "momentum,adam", "--epochs", "4")
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert (process.returncode, stderr) == (0, "")
     assert "\x1b" not in stdout
     lines = stdout.splitlines()
@@ -254,7 +255,7 @@ def test_a_last_example_alone_leaves_the_running_statistics_as_they_are():
 def endless(start, tmp_path):
     process = start("race", "--data", "iris", "--optimizers", "sgd,adam", "--epochs", "1000000")
     file = tmp_path / "race" / "race.json"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not (file.exists() and strict(file)["epochs_done"] > 0):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -267,7 +268,7 @@ def test_an_interrupt_leaves_the_results_so_far(start, tmp_path, number, code):
     process, file = endless(start, tmp_path)
     process.send_signal(number)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
     assert re.fullmatch(r"gradtx race: interrupted after \d+ of 1000000 epochs; their results .*\n", stderr)
     result = strict(file)
@@ -299,7 +300,7 @@ def test_a_terminal_gets_a_live_table(start):
     except OSError:  # how Linux tells that the other end is closed
         pass
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert b"\x1b[?25l" in shown  # the cursor is hidden while the table moves,
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # and given back
     assert b"2/2" in shown

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import relaxed
+from tests.helpers import relaxed, trials
 from tests.schedules.common import check, check_is_data, lengths, marks, torch_values, values
 
 S = gx.schedules
@@ -34,7 +34,7 @@ def _cyclic(steps, first, second, up, down, kind, rate):
 kinds = st.sampled_from(["triangular", "triangular2", "exp_range"])
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(values, values, lengths, lengths, kinds, st.floats(1e-7, 1e-2), momenta, momenta)
 def test_cyclic(low, height, up, down, kind, decay, base, top):
     rate = 1 - decay if kind == "exp_range" else 1.0
@@ -58,7 +58,7 @@ def _one_cycle(steps, values, ends, kind, last_is_in):
     return np.array(found)
 
 
-@settings(deadline=None, max_examples=25)
+@trials(25)
 @given(
     st.data(),
     values,
@@ -95,7 +95,7 @@ def test_one_cycle_ends_with_annihilation_and_stays():
         assert schedule(last - 1) > 5e-6
 
 
-@settings(deadline=None, max_examples=25)
+@trials(25)
 @given(values, st.integers(2, 400), fractions, st.booleans(), st.sampled_from(["cos", "linear"]))
 def test_one_cycle_equals_torch(peak, total, start, three, anneal):
     rates = pytest.importorskip("torch").optim.lr_scheduler
@@ -109,7 +109,7 @@ def test_one_cycle_equals_torch(peak, total, start, three, anneal):
         np.testing.assert_allclose(schedule(np.arange(count)), expected, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=25)
+@trials(25)
 @given(values, values, few, few | st.none(), kinds, st.floats(0.9, 1), momenta, momenta)
 def test_cyclic_equals_torch(low, height, up, down, kind, rate, base, top):
     rates = pytest.importorskip("torch").optim.lr_scheduler
