@@ -26,6 +26,12 @@ from hypothesis.internal.conjecture import providers
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# On a busy machine one of eight devices may wait long for the others, after which XLA would end the process.
+FLAGS = {
+    "xla_force_host_platform_device_count": "8",
+    "xla_cpu_collective_call_warn_stuck_timeout_seconds": "900",
+    "xla_cpu_collective_call_terminate_timeout_seconds": "900",
+}
 # A compilation takes a seventh of the time. Numbers differ by a rounding; `--exhaustive` compiles as users do.
 QUICK = {
     "xla_backend_optimization_level": "0",
@@ -61,8 +67,8 @@ def pytest_configure(config):
     exhaustive = config.getoption("--exhaustive")
     settings.load_profile("random" if exhaustive else "repeatable")
     if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit them
-        flags = [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
-        os.environ["XLA_FLAGS"] = " ".join(flags + ([] if exhaustive else _known(QUICK)))
+        flags = FLAGS if exhaustive else FLAGS | QUICK
+        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_known(flags)])
     if hasattr(providers, "_get_local_constants"):
         # hypothesis also tries constants of the modules imported so far, which are others on another worker.
         nothing = providers._local_constants
@@ -70,7 +76,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Take a sample of each test that is marked as crossed, the same in every run."""
+    """Of each test that is marked as crossed, take the same sample in every run."""
     if config.getoption("--exhaustive"):
         return
     crosses = {}
@@ -83,10 +89,10 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _left_out(seed, cross):
-    """What has no parameter that is not in what was taken before."""
+    """What has no parameter that was not taken before."""
     seen = set()
     for item in random.Random(seed).sample(cross, len(cross)):
-        parameters = set(item.callspec.indices.items())
+        parameters = {(name, str(value)) for name, value in item.callspec.params.items()}
         if parameters <= seen:
             yield item
         seen |= parameters

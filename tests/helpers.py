@@ -24,10 +24,18 @@ def trials(count):
     return settings(max_examples=count if settings.default.derandomize else 5 * count)
 
 
-def without_devices():
-    """The tests' XLA_FLAGS less the eight devices: a command or a notebook has the machine's, as for a user."""
+def environment():
+    """What is different for a process that stands for a user's.
+
+    It has the machine's devices, not the tests' eight. And where two processes write and read one compilation at a
+    time, JAX warns and compiles anew; what the process says is compared, so it says nothing of that.
+    """
     flags = os.environ.get("XLA_FLAGS", "").split()
-    return " ".join(flag for flag in flags if "device_count" not in flag)
+    silent = (f"ignore:Error {verb} persistent compilation cache entry:UserWarning" for verb in ("reading", "writing"))
+    return {
+        "XLA_FLAGS": " ".join(flag for flag in flags if "device_count" not in flag),
+        "PYTHONWARNINGS": ",".join([*silent, *filter(None, [os.environ.get("PYTHONWARNINGS")])]),
+    }
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ def test_one_cycle_ends_with_annihilation_and_stays():
 @given(values, st.integers(2, 400), fractions, st.booleans(), st.sampled_from(["cos", "linear"]))
 def test_one_cycle_equals_torch(peak, total, start, three, anneal):
     rates = pytest.importorskip("torch").optim.lr_scheduler
-    assume(start * total != 1)  # PyTorch divides by 0
+    assume(start * total != 1)  # see test_one_cycle_where_pytorch_divides_by_zero
     count = min(total, 220)
     names = {"pct_start": start, "three_phase": three, "anneal_strategy": anneal}
     kind = "cosine" if anneal == "cos" else "linear"
@@ -107,6 +107,25 @@ def test_one_cycle_equals_torch(peak, total, start, three, anneal):
     for schedule, key in ((ours, "lr"), (ours.momentum, "momentum")):
         expected = torch_values(lambda o: rates.OneCycleLR(o, peak, total, **names), count, key)
         np.testing.assert_allclose(schedule(np.arange(count)), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("total", "start", "three", "expected"),
+    [
+        (2, 1.0, False, [0.04, 1.0, 1.0, 1.0]),  # the second phase has no length: the peak stays
+        (5, 1.0, False, [0.04, 0.28, 0.52, 0.76, 1.0, 1.0]),
+        (2, 0.75, True, [0.04, 0.04, 0.04]),  # the third has none: from 0.04 to the peak at 1/2 and back
+        (4, 0.25, False, [1.0, 0.666668, 0.333336, 4e-6, 4e-6]),  # the first has none
+    ],
+)
+def test_one_cycle_where_pytorch_divides_by_zero(total, start, three, expected):
+    """At the step after the last, or at the first; a phase without a length is skipped, and its end is reached."""
+    ours = S.one_cycle(1.0, total, start, phases=3 if three else 2, kind="linear")
+    np.testing.assert_allclose(ours(np.arange(len(expected))), expected, rtol=1e-6)
+    rates = pytest.importorskip("torch").optim.lr_scheduler
+    names = {"pct_start": start, "three_phase": three, "anneal_strategy": "linear"}
+    with pytest.raises(ZeroDivisionError):
+        torch_values(lambda o: rates.OneCycleLR(o, 1.0, total, **names), total + 1)
 
 
 @trials(25)
