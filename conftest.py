@@ -1,11 +1,18 @@
-"""Strict JAX for every test and doctest: eight devices, no silent promotion of dtypes or ranks."""
+"""Strict JAX for every test and doctest: eight devices, no silent promotion of dtypes or ranks.
+
+And quick, repeatable ones: what XLA compiles once and runs once is not worth optimizing, properties are drawn from one
+seed, and of a cross of many rows, dtypes and wrappers a sample runs. `--exhaustive` is for everything.
+"""
 
 import atexit
+import mmap
 import os
+import random
 import shutil
 import tempfile
+from importlib.util import find_spec
+from pathlib import Path
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers inherit it, and load what one of them has compiled
@@ -13,6 +20,79 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers inherit it, and loa
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import jax
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# On a busy machine one of eight devices may wait long for the others, after which XLA would end the process.
+FLAGS = {
+    "xla_force_host_platform_device_count": "8",
+    "xla_cpu_collective_call_warn_stuck_timeout_seconds": "900",
+    "xla_cpu_collective_call_terminate_timeout_seconds": "900",
+}
+# A compilation takes a seventh of the time. Numbers differ by a rounding; `--exhaustive` compiles as users do.
+QUICK = {
+    "xla_backend_optimization_level": "0",
+    "xla_cpu_use_fusion_emitters": "false",
+    "xla_cpu_parallel_codegen_split_count": "1",
+}
+
+
+def _known(flags):
+    """Those that this XLA knows: it ends the process at any other, and its versions differ."""
+    for path in Path(find_spec("jaxlib").origin).parent.glob("*jax_common*"):
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library:
+            return [f"--{name}={value}" for name, value in flags.items() if library.find(name.encode()) >= 0]
+    return []
+
+
+# A busy machine is no failure. Without a database, a failure that was drawn at random prints how to have it again.
+settings.register_profile("any", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("any"), derandomize=True)
+settings.register_profile("random", settings.get_profile("any"), max_examples=500, print_blob=True)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--exhaustive",
+        action="store_true",
+        help="whole crosses, more examples of each property from a new seed, and compiled as users have it",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "crossed: a sample of its parameters has each of them at least once")
+    exhaustive = config.getoption("--exhaustive")
+    settings.load_profile("random" if exhaustive else "repeatable")
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit them
+        flags = FLAGS if exhaustive else FLAGS | QUICK
+        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_known(flags)])
+    if hasattr(providers, "_get_local_constants"):
+        # hypothesis also tries constants of the modules imported so far, which are others on another worker.
+        nothing = providers._local_constants
+        providers._get_local_constants = lambda: nothing
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of each test that is marked as crossed, take the same sample in every run."""
+    if config.getoption("--exhaustive"):
+        return
+    crosses = {}
+    for item in items:
+        if item.get_closest_marker("crossed"):
+            crosses.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    dropped = {item for name, cross in crosses.items() for item in _left_out(name, cross)}
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in dropped]
+
+
+def _left_out(seed, cross):
+    """What has no parameter that was not taken before."""
+    seen = set()
+    for item in random.Random(seed).sample(cross, len(cross)):
+        parameters = {(name, str(value)) for name, value in item.callspec.params.items()}
+        if parameters <= seen:
+            yield item
+        seen |= parameters

@@ -1,6 +1,8 @@
 """What several test files use."""
 
 import contextlib
+import functools
+import os
 import warnings
 import zlib
 
@@ -9,10 +11,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from hypothesis import settings
 
 import gradtx as gx
 
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
+PATIENCE = 900  # seconds for another process, which only hangs up a test that hangs: a busy machine is no failure
+
+
+def trials(count):
+    """How many examples of a property are drawn: five times as many where they are drawn at random (conftest.py)."""
+    return settings(max_examples=count if settings.default.derandomize else 5 * count)
+
+
+def environment():
+    """What is different for a process that stands for a user's.
+
+    It has the machine's devices, not the tests' eight. And where two processes write and read one compilation at a
+    time, JAX warns and compiles anew; what the process says is compared, so it says nothing of that.
+    """
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    silent = (f"ignore:Error {verb} persistent compilation cache entry:UserWarning" for verb in ("reading", "writing"))
+    return {
+        "XLA_FLAGS": " ".join(flag for flag in flags if "device_count" not in flag),
+        "PYTHONWARNINGS": ",".join([*silent, *filter(None, [os.environ.get("PYTHONWARNINGS")])]),
+    }
 
 
 @contextlib.contextmanager
@@ -53,9 +76,15 @@ def noise(key, stage, step, leaf, like):
     return np.asarray(jax.random.normal(key, like.shape, np.complex64 if np.iscomplexobj(like) else np.float32))
 
 
+@functools.lru_cache(32)
+def compiled(tx):
+    """One compilation for all laws of a row, which run one after the other."""
+    return jax.jit(tx.update)
+
+
 def trajectory(tx, params, grads, update=None, **extra):
     """Updates of every step, with the parameters moving along."""
-    update = update or jax.jit(tx.update)
+    update = update or compiled(tx)
     state, updates = tx.init(params), []
     for g in grads:
         u, state = update(g, state, params, **extra)
@@ -68,7 +97,7 @@ def optax_trajectory(tx, params, grads):
     with relaxed():
         state, updates = tx.init(params), []
         for g in grads:
-            u, state = jax.jit(tx.update)(g, state, params)
+            u, state = compiled(tx)(g, state, params)
             params = optax.apply_updates(params, u)
             updates.append(u)
         return updates, params, state

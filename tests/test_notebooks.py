@@ -1,11 +1,16 @@
 """Every chapter of the guide runs from top to bottom, as a reader runs it."""
 
 import importlib.util
+import os
+import tempfile
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
+
+from tests.helpers import PATIENCE, environment
 
 CHAPTERS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -18,6 +23,20 @@ def _read(path):
 
 def test_there_are_at_least_ten():
     assert len(CHAPTERS) >= 10
+
+
+def _execute(chapter, folder):
+    """On sockets of its own, as a free port may be taken by another kernel that starts at the same time."""
+    with tempfile.TemporaryDirectory() as own:  # a short name, as a socket must have
+        sockets = {"transport": "ipc", "connection_file": f"{own}/kernel.json"} if os.name == "posix" else {}
+        NotebookClient(
+            chapter,
+            timeout=PATIENCE,
+            startup_timeout=PATIENCE,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            config=Config(KernelManager=sockets),
+        ).execute()
 
 
 @every_chapter
@@ -34,8 +53,9 @@ def test_runs(path, monkeypatch):
     for package in OPTIONAL:
         if package in code and importlib.util.find_spec(package) is None:
             pytest.skip(f"needs {package}")
-    monkeypatch.delenv("XLA_FLAGS")  # a reader has the machine's devices, not the tests' eight
-    NotebookClient(chapter, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    _execute(chapter, path.parent)
     outputs = [output for cell in chapter.cells for output in cell.get("outputs", [])]
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     assert any("image/png" in output.get("data", {}) for output in outputs), "a chapter has a picture"

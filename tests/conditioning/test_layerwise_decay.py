@@ -13,11 +13,11 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import relaxed, trajectory
+from tests.helpers import relaxed, trajectory, trials
 
 W, B = np.ones((2, 2), np.float32), np.ones(2, np.float32)
 LINEAR = {"kernel": W, "bias": B}
@@ -361,7 +361,7 @@ def test_layers_of_one_shape_share_a_trace():
     assert traces(layered) == traces(plain) == 2
 
 
-@settings(max_examples=15, deadline=None)
+@trials(15)
 @given(
     st.integers(1, 12),
     st.sampled_from(["{}", "block_{}", "Dense_{}", "h{}", "layer-{}", "encoder.{}"]),

@@ -5,17 +5,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
 from gradtx._tools import round_to
+from tests.helpers import trials
 
 HALVES = [jnp.bfloat16, jnp.float16]
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-@settings(deadline=None, max_examples=25)
+@trials(25)
 @given(x=st.floats(-6e4, 6e4, width=32, allow_subnormal=False))
 def test_gives_one_of_the_two_neighbours_and_the_mean_is_exact(dtype, x):
     n = 4000

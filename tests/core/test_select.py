@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import relaxed, trajectory
+from tests.helpers import relaxed, trajectory, trials
 
 PARAMS = {
     "layers": [{"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, {"kernel": jnp.ones((2, 1)), "bias": jnp.ones(1)}],
@@ -188,7 +188,7 @@ def test_describe_needs_no_parameters_for_a_masked_chain():
     assert "weight_decay" in str(gx.describe(gx.adamw(0.1, mask="*kernel")))
 
 
-@settings(max_examples=50, deadline=None)
+@trials(50)
 @given(
     st.dictionaries(st.text("ab", min_size=1, max_size=3), st.booleans(), min_size=1).filter(lambda d: any(d.values()))
 )

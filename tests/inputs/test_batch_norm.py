@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
 import gradtx as gx
-from tests.helpers import DTYPES, assert_close, relaxed
+from tests.helpers import DTYPES, assert_close, relaxed, trials
 
 inputs, S = gx.inputs, gx.schedules
 RULES = (inputs.batch_norm, inputs.batch_renorm)
@@ -180,7 +180,7 @@ def outputs_and_gradients(tx, x, params, mask):
 @every_rule
 @pytest.mark.parametrize("axis", [-1, 1])
 @pytest.mark.parametrize("unbiased", [False, True])
-@settings(max_examples=15, deadline=None)
+@trials(15)
 @given(data=st.data(), kept=st.sampled_from([3, 8, 12]))
 def test_what_is_masked_does_not_exist(make, axis, unbiased, data, kept):
     x = np.asarray(draw(data.draw(st.integers(0, 99)), 4, 3, 5))  # 5 features

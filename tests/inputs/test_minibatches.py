@@ -16,14 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
 from gradtx.inputs import _minibatches, minibatches
-from tests.helpers import assert_close, relaxed
+from tests.helpers import assert_close, relaxed, trials
 
 
 def data(n):
@@ -73,7 +73,7 @@ def real(out):
         (31, 9, {"drop_last": True, "shuffle": False}),
     ],
 )
-@settings(max_examples=5, deadline=None)
+@trials(5)
 @given(key=st.integers(0, 2**32 - 1))
 def test_every_example_once_an_epoch_however_drawn(n, batch_size, flags, key):
     batches = minibatches(data(n), batch_size, key, **flags)

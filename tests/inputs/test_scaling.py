@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import sklearn.datasets
 import sklearn.preprocessing
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
 from gradtx.inputs._moments import two_sum
+from tests.helpers import trials
 
 SCALERS = {
     "standardize": (gx.inputs.standardize, sklearn.preprocessing.StandardScaler),
@@ -179,7 +180,7 @@ def test_two_sum_is_exact_under_jit():
         assert rest.any()
 
 
-@settings(max_examples=6, deadline=None)
+@trials(6)
 @given(st.lists(st.sampled_from([0, 1, 2, 9]), min_size=2, max_size=8), st.randoms(use_true_random=False))
 def test_neither_batches_nor_order_matter(sizes, random):
     sizes = [2, *sizes]

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ import gradtx as gx
 from gradtx import schedules as S
 from gradtx.inspection import plot_schedule
 from gradtx.inspection._styles import styles
-from tests.helpers import relaxed
+from tests.helpers import relaxed, trials
 
 
 class Joint:
@@ -182,7 +182,7 @@ def test_all_the_steps_that_there_are():
     assert abs(steps[values > 0.15].min() - 10**9) <= 2**11
 
 
-@settings(max_examples=30, deadline=None)
+@trials(30)
 @given(st.lists(st.floats(-1, 1, width=16) | st.just(math.nan), min_size=1, max_size=20_000).map(np.array))
 def test_thinning_keeps_ends_extremes_and_gaps(values):
     values = np.resize(values, 20_000)

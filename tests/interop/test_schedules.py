@@ -6,13 +6,13 @@ import inspect
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
 import gradtx.interop.keras as gk
 import gradtx.interop.torch as gt
-from tests.helpers import relaxed
+from tests.helpers import relaxed, trials
 from tests.interop.rows import Row
 from tests.interop.schedules import (
     COUNT,
@@ -124,7 +124,7 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=live("torch" if n in TORCH_NAMES else "keras")) for n in DRAWN])
-@settings(deadline=None, max_examples=8)
+@trials(8)
 @given(data=st.data())
 def test_values_with_drawn_arguments(name, data):
     row = Row(name, data.draw(st.fixed_dictionaries(DRAWN[name])))

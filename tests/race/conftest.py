@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import gradtx
+from tests.helpers import environment
 
 
 @pytest.fixture
@@ -15,11 +16,10 @@ def start(tmp_path):
 
     def run(*args, **options):
         path = os.pathsep.join([str(Path(gradtx.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, "PYTHONPATH": path, "FORCE_COLOR": "1"}
-        environment.pop("XLA_FLAGS", None)  # the other tests' eight devices
+        variables = os.environ | environment() | {"PYTHONPATH": path, "FORCE_COLOR": "1"}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path} | options
         command = [sys.executable, "-m", "gradtx.race._cli", *args]
-        processes.append(subprocess.Popen(command, env=environment, text=True, **options))
+        processes.append(subprocess.Popen(command, env=variables, text=True, **options))
         return processes[-1]
 
     yield run

@@ -10,6 +10,7 @@ import gradtx as gx
 from gradtx.race._chain import parse_chain, parse_schedule
 from gradtx.race._errors import InputError
 from tests.cases import CASES
+from tests.helpers import trials
 
 NAMES = [name for module in (gx, gx.schedules) for name in dir(module) if name.islower() and name[0] != "_"]
 REPRS = [repr(case.tx()) for case in CASES]
@@ -149,7 +150,7 @@ def only_input_errors(text):
     assert isinstance(found, gx.Transformation) or (re.search(r", column \d+: ", found) and found.isprintable())
 
 
-FUZZ = hypothesis.settings(max_examples=300, deadline=None, derandomize=True, database=None)
+FUZZ = trials(300)
 WORDS = ["adam", "chain", "gx.sgd", "linear", "join", "switch", "tunable", "named", "one_cycle", "cosine_restarts"]
 WORDS += ["plateau", "matrices_only", "None", "True", "layerwise_decay", "mask=", "learning_rate=", "depth=", "name="]
 WORDS += [

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gradtx.race._cli import main
+from tests.helpers import PATIENCE
 
 HEADER = "a,b,y\n"
 ROWS = "".join(f"{i},{i % 3},{i % 2}\n" for i in range(20))
@@ -194,6 +195,7 @@ def test_help_imports_nothing_heavy():
 import sys, gradtx
 before = set(sys.modules)
 from gradtx.race._cli import main
+from tests.helpers import PATIENCE
 try:
     main(["race", "--help"])
 except SystemExit:
@@ -207,7 +209,7 @@ except SystemExit:
 @pytest.mark.parametrize("args", [["--optimizers", "adm"], ["--data", "nowhere.csv", "--target", "y"]])
 def test_the_real_command_says_one_line_and_exits_with_2(start, args):
     process = start("race", *args)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert (process.returncode, stdout) == (2, "")
     assert stderr.startswith("gradtx race: error: ")
     assert stderr.count("\n") == 1

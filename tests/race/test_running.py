@@ -15,12 +15,13 @@ from gradtx.race._chain import parse_chain
 from gradtx.race._contestant import Contestant
 from gradtx.race._data import prepare
 from gradtx.race._read import Table, load
+from tests.helpers import PATIENCE
 from tests.race.contests import contest, finish, race, strict
 
 
 def test_the_command_learns_digits_and_leaves_its_results(start, tmp_path):
     process = start("race", "--optimizers", "momentum,adam", "--epochs", "4")
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert (process.returncode, stderr) == (0, "")
     assert "\x1b" not in stdout
     lines = stdout.splitlines()
@@ -46,7 +47,7 @@ def test_the_command_learns_digits_and_leaves_its_results(start, tmp_path):
         assert chain["train_loss"][-1] < chain["train_loss"][0] < result["initial"]["train_loss"]
         for key in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
             assert len(chain[key]) == 4
-        assert 0 < chain["milliseconds_per_step"] < 1000
+        assert chain["milliseconds_per_step"] > 0
     adam = result["chains"]["adam"]
     # Two float32 moments of 64·64 + 64 + 64·64 + 64 + 64·10 + 10 parameters, and a step count.
     assert adam["state_bytes"] == pytest.approx(2 * 4 * 8970, abs=16)
@@ -243,6 +244,13 @@ def test_evaluation_is_by_the_running_statistics():
         assert chain.history["test_loss"][-1] == pytest.approx(np.mean(losses), rel=1e-4)
 
 
+def test_the_time_of_a_step_is_the_median_in_milliseconds():
+    contestant = contest(50).contestants[0]
+    assert contestant.milliseconds is None
+    contestant.seconds = [0.002, 9.0, 0.004]
+    assert contestant.milliseconds == pytest.approx(4)
+
+
 def test_a_last_example_alone_leaves_the_running_statistics_as_they_are():
     race = finish(contest(82, "--batch-norm", "--batch-size", "64", "--epochs", "30"))
     assert len(race.problem.x_train) % 64 == 1
@@ -254,7 +262,7 @@ def test_a_last_example_alone_leaves_the_running_statistics_as_they_are():
 def endless(start, tmp_path):
     process = start("race", "--data", "iris", "--optimizers", "sgd,adam", "--epochs", "1000000")
     file = tmp_path / "race" / "race.json"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not (file.exists() and strict(file)["epochs_done"] > 0):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -267,7 +275,7 @@ def test_an_interrupt_leaves_the_results_so_far(start, tmp_path, number, code):
     process, file = endless(start, tmp_path)
     process.send_signal(number)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
     assert re.fullmatch(r"gradtx race: interrupted after \d+ of 1000000 epochs; their results .*\n", stderr)
     result = strict(file)
@@ -299,7 +307,7 @@ def test_a_terminal_gets_a_live_table(start):
     except OSError:  # how Linux tells that the other end is closed
         pass
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert b"\x1b[?25l" in shown  # the cursor is hidden while the table moves,
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # and given back
     assert b"2/2" in shown

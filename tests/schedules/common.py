@@ -54,13 +54,17 @@ def check_is_data(schedule, rtol=1e-6, atol=1e-7):
 
 
 def torch_values(make, count, key="lr", rate=1.0):
-    """What a scheduler of PyTorch's has its optimizer use at each step."""
+    """What a scheduler of PyTorch's has its optimizer use at each step.
+
+    It is not stepped beyond the last: a `OneCycleLR` of which the last phase has no length divides by zero there.
+    """
     import torch
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], rate, momentum=0.9)
     scheduler, found = make(optimizer), []
-    for _ in range(count):
+    for step in range(count):
+        if step:
+            optimizer.step()
+            scheduler.step()
         found.append(optimizer.param_groups[0][key])
-        optimizer.step()
-        scheduler.step()
     return np.array(found)

@@ -7,11 +7,11 @@ from fractions import Fraction
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import relaxed
+from tests.helpers import relaxed, trials
 from tests.schedules.common import END, check, check_is_data, lengths, marks, torch_values, values
 
 S = gx.schedules
@@ -28,7 +28,7 @@ def _periods(first, factor, end=END):
     return found
 
 
-@settings(deadline=None, max_examples=15)
+@trials(15)
 @given(values, lengths, st.floats(0, 10))
 def test_periodic(start, length, end):
     steps = marks(length, 2 * length, 3 * length, 41 * length)
@@ -38,7 +38,7 @@ def test_periodic(start, length, end):
     check(S.cosine_decay(start, length, end_value=end, periodic=True), expected, steps)
 
 
-@settings(deadline=None, max_examples=6)
+@trials(6)
 @given(
     values,
     st.sampled_from([1, 10, 7, 2.5, 1000, 10_000_000]),

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import relaxed
+from tests.helpers import relaxed, trials
 from tests.schedules.common import check_is_data
 
 S = gx.schedules
@@ -43,7 +43,7 @@ def _check(schedule, expected, steps, atol=1e-37):
     np.testing.assert_allclose(schedule(one), expected[len(steps) // 2], rtol=1e-6, atol=atol)
 
 
-@settings(deadline=None, max_examples=15)
+@trials(15)
 @given(values, st.floats(0, 10), lengths, begins)
 def test_linear(start, end, length, begin):
     steps = _steps(begin, begin + length)
@@ -51,7 +51,7 @@ def test_linear(start, end, length, begin):
     _check(S.linear(start, end, length, begin), start * (1 - done) + end * done, steps)
 
 
-@settings(deadline=None, max_examples=25)
+@trials(25)
 @given(values, lengths, rates, begins, st.booleans())
 def test_exponential_decay(start, length, rate, begin, staircase):
     steps = _steps(begin, begin + length, begin + 3 * length)
@@ -83,7 +83,7 @@ def test_exponential_decay_over_a_million_steps():
     _check(S.exponential_decay(1.0, 1, 1 - 1e-6), np.exp(steps * math.log1p(-1e-6)), steps)
 
 
-@settings(deadline=None, max_examples=15)
+@trials(15)
 @given(values, lengths, st.floats(0, 1), st.floats(0.5, 3))
 def test_cosine_decay(start, length, alpha, exponent):
     steps = _steps(length)
@@ -92,7 +92,7 @@ def test_cosine_decay(start, length, alpha, exponent):
     _check(S.cosine_decay(start, length, alpha, exponent), expected, steps, atol=1e-9 * start)
 
 
-@settings(deadline=None, max_examples=15)
+@trials(15)
 @given(st.floats(0, 10), values, st.integers(0, 10_000), lengths, st.floats(0, 10))
 def test_warmup_cosine(start, peak, warmup, rest, end):
     steps = _steps(warmup, warmup + rest)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import relaxed
+from tests.helpers import relaxed, trials
 from tests.schedules.common import check, check_is_data, lengths, marks, torch_values, values
 
 S = gx.schedules
@@ -34,7 +34,7 @@ def _cyclic(steps, first, second, up, down, kind, rate):
 kinds = st.sampled_from(["triangular", "triangular2", "exp_range"])
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(values, values, lengths, lengths, kinds, st.floats(1e-7, 1e-2), momenta, momenta)
 def test_cyclic(low, height, up, down, kind, decay, base, top):
     rate = 1 - decay if kind == "exp_range" else 1.0
@@ -58,7 +58,7 @@ def _one_cycle(steps, values, ends, kind, last_is_in):
     return np.array(found)
 
 
-@settings(deadline=None, max_examples=25)
+@trials(25)
 @given(
     st.data(),
     values,
@@ -95,11 +95,11 @@ def test_one_cycle_ends_with_annihilation_and_stays():
         assert schedule(last - 1) > 5e-6
 
 
-@settings(deadline=None, max_examples=25)
+@trials(25)
 @given(values, st.integers(2, 400), fractions, st.booleans(), st.sampled_from(["cos", "linear"]))
 def test_one_cycle_equals_torch(peak, total, start, three, anneal):
     rates = pytest.importorskip("torch").optim.lr_scheduler
-    assume(start * total != 1)  # PyTorch divides by 0
+    assume(start * total != 1)  # see test_one_cycle_where_pytorch_divides_by_zero
     count = min(total, 220)
     names = {"pct_start": start, "three_phase": three, "anneal_strategy": anneal}
     kind = "cosine" if anneal == "cos" else "linear"
@@ -109,7 +109,26 @@ def test_one_cycle_equals_torch(peak, total, start, three, anneal):
         np.testing.assert_allclose(schedule(np.arange(count)), expected, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=25)
+@pytest.mark.parametrize(
+    ("total", "start", "three", "expected"),
+    [
+        (2, 1.0, False, [0.04, 1.0, 1.0, 1.0]),  # the second phase has no length: the peak stays
+        (5, 1.0, False, [0.04, 0.28, 0.52, 0.76, 1.0, 1.0]),
+        (2, 0.75, True, [0.04, 0.04, 0.04]),  # the third has none: from 0.04 to the peak at 1/2 and back
+        (4, 0.25, False, [1.0, 0.666668, 0.333336, 4e-6, 4e-6]),  # the first has none
+    ],
+)
+def test_one_cycle_where_pytorch_divides_by_zero(total, start, three, expected):
+    """At the step after the last, or at the first; a phase without a length is skipped, and its end is reached."""
+    ours = S.one_cycle(1.0, total, start, phases=3 if three else 2, kind="linear")
+    np.testing.assert_allclose(ours(np.arange(len(expected))), expected, rtol=1e-6)
+    rates = pytest.importorskip("torch").optim.lr_scheduler
+    names = {"pct_start": start, "three_phase": three, "anneal_strategy": "linear"}
+    with pytest.raises(ZeroDivisionError):
+        torch_values(lambda o: rates.OneCycleLR(o, 1.0, total, **names), total + 1)
+
+
+@trials(25)
 @given(values, values, few, few | st.none(), kinds, st.floats(0.9, 1), momenta, momenta)
 def test_cyclic_equals_torch(low, height, up, down, kind, rate, base, top):
     rates = pytest.importorskip("torch").optim.lr_scheduler

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import relaxed
+from tests.helpers import relaxed, trials
 from tests.schedules.common import END, check, check_is_data, lengths, marks, torch_values, values
 
 S = gx.schedules
@@ -24,7 +24,7 @@ def _cosine(done):
     return np.sin(np.pi / 2 * done) ** 2
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(values, pieces, st.sampled_from(["from", "after"]))
 def test_piecewise_constant(first, rest, boundary):
     levels, ends = [first, *(v for v, _ in rest)], sorted(b for _, b in rest)
@@ -33,7 +33,7 @@ def test_piecewise_constant(first, rest, boundary):
     check(S.piecewise_constant(levels, ends, boundary), np.array(levels)[index], steps)
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(values, pieces, st.sampled_from(["linear", "cosine"]))
 def test_piecewise_interpolate(first, rest, kind):
     levels, ends = [first, *(v for v, _ in rest)], sorted(b for _, b in rest)
@@ -49,7 +49,7 @@ def test_piecewise_interpolate(first, rest, kind):
     check(S.piecewise_interpolate(levels, ends, kind), np.array(levels)[index] * left + after * done, steps)
 
 
-@settings(deadline=None, max_examples=15)
+@trials(15)
 @given(values, values, st.integers(0, 2**30), lengths)
 def test_join_and_offset(start, end, boundary, length):
     steps = marks(boundary, boundary + length)
@@ -63,7 +63,7 @@ def test_join_and_offset(start, end, boundary, length):
     check(S.scale(schedule, -0.3), -0.3 * np.where(steps < boundary, 0.5, later), steps)
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(st.floats(1e-4, 1), values, lengths, st.sampled_from(["linear", "exponential"]))
 def test_warmup(start, peak, length, kind):
     steps = marks(length, 3 * length)
@@ -74,7 +74,7 @@ def test_warmup(start, peak, length, kind):
     check(schedule, np.where(steps < length, warm, later), steps)
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(values, values, lengths, lengths, lengths, values, st.sampled_from(["linear", "cosine", "sqrt"]))
 def test_warmup_stable_decay(start, peak, warm, stable, decay, end, kind):
     steps = marks(warm, warm + stable, warm + stable + decay)

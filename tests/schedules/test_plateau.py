@@ -13,12 +13,12 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
 from gradtx.interop import torch as like_torch
-from tests.helpers import assert_close, gradients, relaxed, tree
+from tests.helpers import assert_close, gradients, relaxed, tree, trials
 
 S = gx.schedules
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -62,7 +62,7 @@ def followed(schedule, values):
     return np.asarray(run(values), np.float64)
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(
     seeds,
     st.fixed_dictionaries(
@@ -89,7 +89,7 @@ def test_pytorch(seeds, options):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-37)
 
 
-@settings(deadline=None, max_examples=12)
+@trials(12)
 @given(
     seeds,
     st.fixed_dictionaries(
@@ -114,7 +114,7 @@ def test_keras(seeds, options):
     np.testing.assert_allclose(found, expected, rtol=3e-6, atol=1e-37)  # Keras rounds to float32 at every reduction
 
 
-@settings(deadline=None, max_examples=12)
+@trials(12)
 @given(
     seeds,
     st.integers(1, 5),

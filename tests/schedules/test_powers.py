@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import relaxed
+from tests.helpers import relaxed, trials
 from tests.schedules.common import END, begins, check, lengths, marks, torch_values, values
 
 S = gx.schedules
@@ -23,7 +23,7 @@ def _polynomial(start, end, left, done, power):
     return start * left**power + end * -np.expm1(power * log)
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(values, st.floats(0, 10), lengths, st.floats(0.3, 3), begins)
 def test_polynomial(start, end, length, power, begin):
     steps = marks(begin, begin + length)
@@ -32,7 +32,7 @@ def test_polynomial(start, end, length, power, begin):
     check(S.polynomial(start, end, length, power, begin), expected, steps)
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(values, st.floats(0, 10), st.integers(1, 10_000_000), st.floats(0.3, 3))
 def test_polynomial_with_cycles(start, end, length, power):
     steps = marks(length, 2 * length, 3 * length, 40 * length)
@@ -41,14 +41,14 @@ def test_polynomial_with_cycles(start, end, length, power):
     check(S.polynomial(start, end, length, power, cycle=True), expected, steps)
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(values, st.floats(1, 1e7), st.floats(0, 2.5))
 def test_power_decay(start, scale, exponent):
     steps = marks(int(scale), END)
     check(S.power_decay(start, scale, exponent), start * np.exp(-exponent * np.log1p(steps / scale)), steps)
 
 
-@settings(deadline=None, max_examples=20)
+@trials(20)
 @given(values, lengths)
 def test_inverse_sqrt(start, length):
     steps = marks(length, END)

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
+from tests.helpers import trials
 
 SCALE_FREE = [
     gx.adam(0.1, eps=0.0),
@@ -54,7 +55,7 @@ def _scan(tx, step, compiled={}):  # noqa: B006, a cache over the examples
 
 
 @pytest.mark.parametrize("tx", SCALE_FREE, ids=str)
-@settings(max_examples=20, deadline=None)
+@trials(20)
 @given(gradients=GRADIENTS, exponent=st.integers(-20, 20))
 def test_powers_of_two_change_nothing(tx, gradients, exponent):
     gradients = np.asarray(gradients, np.float32)
@@ -62,7 +63,7 @@ def test_powers_of_two_change_nothing(tx, gradients, exponent):
 
 
 @pytest.mark.parametrize("tx", ODD, ids=str)
-@settings(max_examples=20, deadline=None)
+@trials(20)
 @given(gradients=GRADIENTS)
 def test_opposite_gradients_give_opposite_updates(tx, gradients):
     gradients = np.asarray(gradients, np.float32)

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import assert_close
+from tests.helpers import assert_close, trials
 
 CURVATURES = jnp.asarray([1.0, 30.0])
 
@@ -71,7 +71,7 @@ def test_lookahead_point_leaves_the_state_and_what_is_not_trained_alone():
     assert point["table"].tolist() == [0, 1]
 
 
-@settings(max_examples=25, deadline=None)
+@trials(25)
 @given(
     st.floats(0.0, 1.0),
     st.booleans(),
