@@ -216,7 +216,7 @@ def test_bad_calls():
     for dataset in (apply(others, TX, STATE), learn(others, TX, STATE)):
         with pytest.raises(ValueError, match=r"expected \(2,\) for the inputs float32\[4, 2\]"):
             next(iter(dataset))
-    with pytest.raises(ValueError, match="but the state was made for others") as error:
+    with pytest.raises(ValueError, match=r"expected \(\) for the inputs float32\[3\]") as error:
         apply(examples(), TX, STATE, select="x")[0]
     assert error.value.__notes__[-1:] == ["The elements of the dataset were taken as batches, as batched=True says."]
     with pytest.raises(KeyError, match="z"):
