@@ -6,6 +6,9 @@ from gradtx._tools import Record as Record
 from gradtx._tools import abs_sq as abs_sq
 from gradtx._tools import hyperparameters as hyperparameters
 from gradtx._tools import is_zero as is_zero
+from gradtx._tools import magnitude as magnitude
+from gradtx._tools import ratio as ratio
+from gradtx._tools import root as root
 from gradtx._tools import times_plus as times_plus
 from gradtx.core._apply import apply_gradients as apply_gradients
 from gradtx.core._apply import apply_updates as apply_updates
