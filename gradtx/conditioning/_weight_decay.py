@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import LearningRate, Mask, NonNegative, Rule, as_transformation, is_zero, times_plus
+from gradtx.core import LearningRate, Mask, NonNegative, Rule, as_transformation, is_zero
 
 
 class AddDecayedWeights(Rule):
@@ -39,7 +39,7 @@ class AddDecayedWeights(Rule):
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         if is_zero(self.weight_decay):  # nor is θ read: it may be masked because it is not finite
             return g, {}
-        return times_plus(self.weight_decay, _aligned(at.param, g) if self.cautious else at.param, g), {}
+        return g + self.weight_decay * (_aligned(at.param, g) if self.cautious else at.param), {}
 
 
 class DecayWeights(Rule):
@@ -79,7 +79,7 @@ class DecayWeights(Rule):
             return g, {}
         decayed = at.param + g if self.after else at.param
         decayed = _aligned(decayed, -g) if self.cautious else decayed
-        return times_plus(-self.learning_rate * self.weight_decay, decayed, g), {}
+        return g - self.learning_rate * self.weight_decay * decayed, {}
 
 
 add_decayed_weights = as_transformation(AddDecayedWeights)
