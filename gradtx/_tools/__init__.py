@@ -26,6 +26,9 @@ from gradtx._tools._kinds import is_real_scalar as is_real_scalar
 from gradtx._tools._kinds import is_zero as is_zero
 from gradtx._tools._kinds import typed_key as typed_key
 from gradtx._tools._numerics import abs_sq as abs_sq
+from gradtx._tools._numerics import magnitude as magnitude
+from gradtx._tools._numerics import ratio as ratio
+from gradtx._tools._numerics import root as root
 from gradtx._tools._numerics import times_plus as times_plus
 from gradtx._tools._record import Record as Record
 from gradtx._tools._record import code_of as code_of

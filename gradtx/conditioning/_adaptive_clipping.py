@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.conditioning._norms import clip_to, scaled_norm
+from gradtx.conditioning._norms import clip_to, norm
 from gradtx.core import Bound, NonNegative, Rule, Scope, as_transformation
 
 
@@ -42,9 +42,8 @@ class AdaptiveGradClip(Rule):
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         axes = _axes_of_a_unit(g.shape)
-        norm, scale = scaled_norm(at.param, axes)
-        bound = self.clipping * jnp.maximum(norm / scale, self.eps)
-        return clip_to(g, scaled_norm(g, axes), bound), {}
+        bound = self.clipping * jnp.maximum(norm(at.param, axes), self.eps)
+        return clip_to(g, bound, axes=axes), {}
 
 
 adaptive_grad_clip = as_transformation(AdaptiveGradClip)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.conditioning._norms import clip_factors, clip_to, scaled_global_norm, scaled_norm, times
+from gradtx.conditioning._norms import clip_factors, clip_to, times
 from gradtx.core import Bound, NonNegative, Rule, Scope, as_transformation
 
 
@@ -61,7 +61,7 @@ class ClipByGlobalNorm(Rule):
     scope = Scope.TREE
 
     def measure(self, grads: Sequence[jax.Array], slots: Any, at: Any) -> dict[str, jax.Array]:
-        scale, factor = clip_factors(scaled_global_norm(grads), self.max_norm, self.eps)
+        scale, factor = clip_factors(grads, self.max_norm, self.eps)
         return {"scale": scale, "factor": factor}
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -92,7 +92,7 @@ class ClipByNorm(Rule):
     scope = Scope.LEAF
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return clip_to(g, scaled_norm(g), self.max_norm, self.eps), {}
+        return clip_to(g, self.max_norm, self.eps), {}
 
 
 clip = as_transformation(Clip)

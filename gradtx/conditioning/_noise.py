@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Key, NonNegative, Rule, as_transformation
+from gradtx.core import Key, NonNegative, Rule, as_transformation, root
 
 
 class AddNoise(Rule):
@@ -38,7 +38,7 @@ class AddNoise(Rule):
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         t = jnp.asarray(at.count, jnp.finfo(g.dtype).dtype)
-        deviation = jnp.sqrt(self.eta) * t ** (-self.gamma / 2)
+        deviation = root(jnp.asarray(self.eta, t.dtype)) * t ** (-self.gamma / 2)
         return g + deviation * jax.random.normal(at.key, g.shape, g.dtype), {}
 
 

@@ -2,42 +2,45 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import abs_sq
+from gradtx.core import abs_sq, ratio
+
+T = TypeVar("T")
+Axes: TypeAlias = tuple[int, ...] | None
+TOGETHER = 8  # arrays of one shape that share a trace: fewer cost more calls to compile, more cost more to trace
+Factors: TypeAlias = tuple[jax.Array, jax.Array]
 
 
-def scaled_global_norm(arrays: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """(s·‖g‖, s) over all arrays: s is a power of two, less than 1 where ‖g‖ itself may overflow."""
-    if not arrays:
-        return jnp.zeros(()), jnp.ones(())
-    dtype = max((jnp.finfo(x.dtype).dtype for x in arrays), key=lambda d: d.itemsize)
-    # The same trace as the second pass: the compiler drops the factor.
-    total = _sum_abs_sq(list(arrays), jnp.ones((), dtype), dtype)
-    return _scaled_root(total, lambda scale: _sum_abs_sq(list(arrays), scale, dtype))
+def clip_factors(arrays: Sequence[jax.Array], bound: Any, eps: Any = 0.0, axes: Axes = None) -> Factors:
+    """Two factors whose product is min(1, c / (‖g‖ + ε)) for the norm of all arrays together.
 
-
-def scaled_norm(x: jax.Array, axes: tuple[int, ...] | None = None) -> tuple[jax.Array, jax.Array]:
-    """(s·‖x‖, s), where the norm is taken over `axes`, which stay with length 1; None takes all, and keeps none."""
-    total = jnp.sum(abs_sq(x), axes, keepdims=axes is not None)
-    return _scaled_root(total, lambda scale: _leaf_sum_abs_sq(x, scale, axes))
-
-
-def clip_to(g: jax.Array, norm: tuple[jax.Array, jax.Array], bound: Any, eps: Any = 0.0) -> jax.Array:
-    """g·min(1, c / (‖g‖ + ε)) for a scaled norm."""
-    return times(g, *clip_factors(norm, bound, eps))
-
-
-def clip_factors(norm: tuple[jax.Array, jax.Array], bound: Any, eps: Any = 0.0) -> tuple[jax.Array, jax.Array]:
-    """Two factors whose product is min(1, c / (‖g‖ + ε)): by itself, c / ‖g‖ may be too small a number.
-
-    They are 1 where nothing is clipped, 0 / 0 included; a norm that is NaN compares false, and makes them NaN.
+    By itself, c / ‖g‖ may be too small a number. The factors are 1 where nothing is clipped, 0 / 0 included. A norm
+    that is NaN compares false, and makes them NaN. Of one array, the norm may be taken over `axes`, which stay with
+    length 1.
     """
-    size, scale = norm
+    if not arrays:
+        return jnp.ones(()), jnp.ones(())
+    dtype = max((jnp.finfo(x.dtype).dtype for x in arrays), key=lambda d: d.itemsize)
+    # One scale must do for all.
+    return _of_norm(_factors, axes, [jnp.asarray(x, np.promote_types(x.dtype, dtype)) for x in arrays], bound, eps)
+
+
+def clip_to(g: jax.Array, bound: Any, eps: Any = 0.0, axes: Axes = None) -> jax.Array:
+    """g·min(1, c / (‖g‖ + ε))."""
+    return times(g, *clip_factors([g], bound, eps, axes))
+
+
+def norm(x: jax.Array, axes: Axes = None) -> jax.Array:
+    """‖x‖ over `axes`, which stay with length 1; None takes all, and keeps none."""
+    return _of_norm(jnp.divide, axes, [x])
+
+
+def _factors(size: jax.Array, scale: jax.Array, bound: Any, eps: Any) -> Factors:
     one, size = jnp.ones_like(size), size + eps * scale
     passes = size <= bound * scale
     # The inner `where` keeps the derivative finite where the outer one does not take its branch.
@@ -51,43 +54,57 @@ def times(g: jax.Array, *factors: jax.Array) -> jax.Array:
     return functools.reduce(lambda x, factor: x * factor, factors, g)
 
 
-def _scaled_root(total: jax.Array, sum_abs_sq: Callable[[Any], jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """(s·√Σ|g|², s), given Σ|g|² and Σ|s·g|² as a function of s; the root may be an array of many."""
-    limits, one = jnp.finfo(total.dtype), jnp.ones((), total.dtype)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _of_norm(function: Callable[..., T], axes: Axes, arrays: list[jax.Array], *args: Any) -> T:
+    """function(s·‖g‖, s, *args), where s is a power of two, less than 1 where ‖g‖ itself may overflow.
+
+    What depends on the norm is computed in the branches: what comes after them is fused into every place of its use,
+    and so compiled and computed anew for each array.
+    """
+    total = _sum_abs_sq(arrays, axes)
+    limits, one = jnp.finfo(total.dtype), jnp.ones_like(total)
     too_small, too_large = total < limits.tiny / limits.eps**2, ~(total < limits.max)
     power = 2.0 ** (limits.maxexp * 5 // 8)  # 2^80 in float32: a power of two loses no digits
+    scale = jnp.where(too_small, one * power, jnp.where(too_large, one / power, one))
 
-    def again() -> tuple[jax.Array, jax.Array]:
-        scale = jnp.where(too_small, one * power, jnp.where(too_large, one / power, one))
-        norm = _root(sum_abs_sq(scale))
-        return jnp.where(too_small, norm / power, norm), jnp.where(too_small, one, scale)
+    def again() -> T:
+        # A barrier, as of gradients that are constants, such as zeros, the compiler would make s²·g², which is inf·0.
+        size = jnp.sqrt(_sum_abs_sq(jax.lax.optimization_barrier(arrays), axes, scale))
+        return function(jnp.where(too_small, size / power, size), jnp.where(too_small, one, scale), *args)
 
     # The arrays are read a second time only where it is needed.
-    return jax.lax.cond(jnp.any(too_small | too_large), again, lambda: (_root(total), jnp.ones_like(total)))
+    return jax.lax.cond(jnp.any(too_small | too_large), again, lambda: function(jnp.sqrt(total), one, *args))
 
 
-def _root(x: jax.Array) -> jax.Array:
-    """√x, with derivative 0 at 0."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), x)
+@_of_norm.defjvp
+def _of_norm_jvp(function: Callable[..., T], axes: Axes, primals: Any, tangents: Any) -> tuple[T, T]:
+    """d‖g‖ = Re Σ conj(g)/‖g‖·dg, and 0 at 0."""
+    (arrays, *args), (directions, *args_directions) = primals, tangents
+    size, scale = _of_norm(lambda *found: found, axes, arrays)
+    along = [_along(ratio(times(x, scale), size), dx, axes) for x, dx in zip(arrays, directions, strict=True)]
+    moved = scale * functools.reduce(jax.lax.add, along), jnp.zeros_like(scale)
+    return jax.jvp(function, (size, scale, *args), (*moved, *args_directions))
 
 
-@functools.partial(jax.jit, static_argnames="dtype")  # all arrays of one shape share a trace
-def _sum_abs_sq(arrays: list[jax.Array], scale: jax.Array, dtype: Any) -> jax.Array:
-    widened = [jnp.asarray(x, np.promote_types(x.dtype, dtype)) for x in arrays]  # one scale must do for all
-    return functools.reduce(jax.lax.add, [_leaf_sum_abs_sq(x, scale) for x in widened])
+def _along(unit: jax.Array, x: jax.Array, axes: Axes) -> jax.Array:
+    product = unit.real * x.real + unit.imag * x.imag if jnp.iscomplexobj(x) else unit * x
+    return jnp.sum(product, axes, keepdims=axes is not None)
 
 
-@functools.partial(jax.jit, static_argnames="axes")
-def _leaf_sum_abs_sq(x: jax.Array, scale: jax.Array, axes: tuple[int, ...] | None = None) -> jax.Array:
-    x = _scaled(x, jnp.asarray(scale, jnp.finfo(x.dtype).dtype))
-    return jnp.sum(abs_sq(x), axes, keepdims=axes is not None)
+def _sum_abs_sq(arrays: list[jax.Array], axes: Axes, *scale: jax.Array) -> jax.Array:
+    kinds: dict[Any, list[jax.Array]] = {}
+    for x in arrays:
+        kinds.setdefault(jax.typeof(x), []).append(x)
+    together = [alike[i : i + TOGETHER] for alike in kinds.values() for i in range(0, len(alike), TOGETHER)]
+    return functools.reduce(jax.lax.add, [_sum_of_alike(some, axes, *scale) for some in together])
 
 
-def _scaled(x: jax.Array, scale: jax.Array) -> jax.Array:
-    """The product, which the minimum keeps in one: where gradients are constants, such as zeros, the compiler would
-    make c²·x² of (c·x)·(c·x), which is inf·0. It changes no square, and unlike `where` or a barrier stores nothing.
+@functools.partial(jax.jit, static_argnums=1)
+def _sum_of_alike(arrays: list[jax.Array], axes: Axes, *scale: jax.Array) -> jax.Array:
+    """The sum of squares of a few arrays, one by one, as each may be sharded in its own way.
+
+    The scaled ones are added first and summed once: what is next to never run shall be compiled fast.
     """
-    if jnp.iscomplexobj(x):
-        return jax.lax.complex(_scaled(x.real, scale), _scaled(x.imag, scale))
-    return jnp.minimum(x * scale, jnp.finfo(x.dtype).max)
+    squares = [abs_sq(times(x, *scale)) for x in arrays]
+    squares = [functools.reduce(jax.lax.add, squares)] if scale else squares
+    return functools.reduce(jax.lax.add, [jnp.sum(x, axes, keepdims=axes is not None) for x in squares])

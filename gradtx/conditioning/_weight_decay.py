@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import LearningRate, NonNegative, Rule, as_transformation, is_zero, times_plus, with_mask
+from gradtx.core import LearningRate, NonNegative, Rule, as_transformation, is_zero, with_mask
 
 
 class AddDecayedWeights(Rule):
@@ -37,7 +37,7 @@ class AddDecayedWeights(Rule):
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         if is_zero(self.weight_decay):  # nor is θ read, which may be infinite
             return g, {}
-        return times_plus(self.weight_decay, _aligned(at.param, g) if self.cautious else at.param, g), {}
+        return g + self.weight_decay * (_aligned(at.param, g) if self.cautious else at.param), {}
 
 
 class DecayWeights(Rule):
@@ -75,7 +75,7 @@ class DecayWeights(Rule):
             return g, {}
         decayed = at.param + g if self.after else at.param
         decayed = _aligned(decayed, -g) if self.cautious else decayed
-        return times_plus(-self.learning_rate * self.weight_decay, decayed, g), {}
+        return g - self.learning_rate * self.weight_decay * decayed, {}
 
 
 add_decayed_weights = with_mask(as_transformation(AddDecayedWeights))

@@ -15,9 +15,12 @@ from gradtx._tools import abs_sq as abs_sq
 from gradtx._tools import full_like as full_like
 from gradtx._tools import hyperparameters as hyperparameters
 from gradtx._tools import is_zero as is_zero
+from gradtx._tools import magnitude as magnitude
 from gradtx._tools import map_trained as map_trained
 from gradtx._tools import matches as matches
 from gradtx._tools import matrices_only as matrices_only
+from gradtx._tools import ratio as ratio
+from gradtx._tools import root as root
 from gradtx._tools import run_if as run_if
 from gradtx._tools import select as select
 from gradtx._tools import times_plus as times_plus

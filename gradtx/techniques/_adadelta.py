@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from gradtx.core import (
     Fraction,
@@ -16,9 +15,10 @@ from gradtx.core import (
     Transformation,
     abs_sq,
     as_transformation,
+    root,
 )
 from gradtx.techniques._descend import WeightDecayMode, descend
-from gradtx.techniques._moments import ema, quotient
+from gradtx.techniques._moments import ema_of_squares, quotient
 
 
 class ScaleByAdadelta(Rule):
@@ -38,9 +38,9 @@ class ScaleByAdadelta(Rule):
     slots = {"nu": Slot(Role.SECOND_MOMENT), "delta": Slot(Role.SECOND_MOMENT)}
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        nu = ema(slot.nu, abs_sq(g), self.decay)
-        u = quotient(jnp.sqrt(slot.delta + self.eps), jnp.sqrt(nu + self.eps), self.eps) * g
-        return u, {"nu": nu, "delta": ema(slot.delta, abs_sq(u), self.decay)}
+        nu = ema_of_squares(slot.nu, abs_sq(g), self.decay)
+        u = quotient(root(slot.delta + self.eps), root(nu + self.eps), self.eps) * g
+        return u, {"nu": nu, "delta": ema_of_squares(slot.delta, abs_sq(u), self.decay)}
 
 
 scale_by_adadelta = as_transformation(ScaleByAdadelta)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from gradtx.core import (
     Hyper,
@@ -18,6 +17,7 @@ from gradtx.core import (
     abs_sq,
     as_transformation,
     is_zero,
+    root,
 )
 from gradtx.schedules import inverse_time_decay, product
 from gradtx.techniques._descend import WeightDecayMode, descend
@@ -44,8 +44,8 @@ class ScaleByRss(Rule):
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         nu = slot.nu + abs_sq(g)
-        root = jnp.sqrt(nu + self.eps) if self.eps_inside_sqrt else jnp.sqrt(nu) + self.eps
-        return quotient(g, root, self.eps), {"nu": nu}
+        divisor = root(nu + self.eps) if self.eps_inside_sqrt else root(nu) + self.eps
+        return quotient(g, divisor, self.eps), {"nu": nu}
 
 
 scale_by_rss = as_transformation(ScaleByRss)

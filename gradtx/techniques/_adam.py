@@ -16,9 +16,11 @@ from gradtx.core import (
     Transformation,
     abs_sq,
     as_transformation,
+    is_zero,
+    root,
 )
 from gradtx.techniques._descend import WeightDecayMode, descend
-from gradtx.techniques._moments import debias, ema, quotient, unbiased
+from gradtx.techniques._moments import ema, ema_of_squares, quotient, weights
 
 AmsGrad = Literal["raw", "corrected"]
 """Which second moment AMSGrad keeps the maximum of: νₜ, which is corrected afterwards, or ν̂ₜ."""
@@ -36,7 +38,7 @@ class ScaleByAdam(Rule):
         b1: β₁ in [0, 1).
         b2: β₂ in [0, 1).
         eps: ε ≥ 0, outside the root.
-        eps_root: ε₀ ≥ 0, under the root; more than 0 where one differentiates through the update.
+        eps_root: ε₀ ≥ 0, under the root.
         eps_hat: Whether ε is the paper's ε̂.
         amsgrad: "raw" for max νₜ / (1 - β₂ᵗ), "corrected" for max ν̂ₜ, None for Adam.
 
@@ -58,24 +60,31 @@ class ScaleByAdam(Rule):
         "nu_max": Slot(Role.SECOND_MOMENT, when="amsgrad"),
     }
 
-    def prepare(self, at: Any) -> dict[str, jax.Array]:
-        debias2 = debias(self.b2, at.count)
-        eps = {"eps": self.eps * jnp.sqrt(debias2)} if self.eps_hat else {}
-        return {"debias1": debias(self.b1, at.count), "debias2": debias2} | eps
+    def prepare(self, at: Any) -> dict[str, Any]:
+        """What the average of all steps' weights, w₁ = 1 - β₁ᵗ and w₂ = 1 - β₂ᵗ, makes of the divisor.
+
+        u = μ / (√(ν + ε₀·w₂)·w₁/√w₂ + ε·w₁): one product an element, and its rounding and the sum's may be one.
+        """
+        w1, w2 = weights(self.b1, at.count), weights(self.b2, at.count)
+        root_w2 = jnp.sqrt(w2)
+        if self.amsgrad == "corrected":
+            eps = self.eps / root_w2 if self.eps_hat else self.eps
+            return {"factor": w1, "eps": eps * w1, "eps_root": self.eps_root, "debias": 1 / w2}
+        # It ends in a root, as the compiler would repeat a product for every parameter.
+        factor = jnp.sqrt(w1 * (w1 / w2))
+        eps = factor * self.eps if self.eps_hat else factor * (root_w2 * self.eps)
+        return {"factor": factor, "eps": eps, "eps_root": self.eps_root * w2}
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         mu = ema(slot.mu, g, self.b1)
-        nu = ema(slot.nu, abs_sq(g), self.b2)
+        nu = largest = ema_of_squares(slot.nu, abs_sq(g), self.b2)
         new = {"mu": mu, "nu": nu}
-        mu_hat = unbiased(mu, g, at.measured["debias1"], at.count)
-        nu_hat = unbiased(nu, abs_sq(g), at.measured["debias2"], at.count)
-        if self.amsgrad == "corrected":
-            nu_hat = new["nu_max"] = jnp.maximum(slot.nu_max, nu_hat)
-        elif self.amsgrad == "raw":
-            new["nu_max"] = jnp.maximum(slot.nu_max, nu)
-            nu_hat = unbiased(new["nu_max"], abs_sq(g), at.measured["debias2"], at.count)
-        eps = at.measured["eps"] if self.eps_hat else self.eps
-        return quotient(mu_hat, jnp.sqrt(nu_hat + self.eps_root) + eps, self.eps), new
+        if self.amsgrad is not None:
+            debias = at.measured["debias"] if self.amsgrad == "corrected" else 1.0
+            largest = new["nu_max"] = jnp.maximum(slot.nu_max, nu * debias)
+        if not is_zero(self.eps_root):
+            largest = largest + at.measured["eps_root"]
+        return quotient(mu, root(largest) * at.measured["factor"] + at.measured["eps"], self.eps), new
 
 
 scale_by_adam = as_transformation(ScaleByAdam)

@@ -15,6 +15,7 @@ from gradtx.core import (
     Slot,
     Transformation,
     as_transformation,
+    magnitude,
     times_plus,
 )
 from gradtx.techniques._descend import WeightDecayMode, descend
@@ -50,7 +51,7 @@ class ScaleByAdamax(Rule):
         mu = ema(slot.mu, g, self.b1)
         nu = jnp.maximum(
             times_plus(self.b2, slot.nu, jnp.zeros_like(slot.nu)),
-            jnp.abs(g) + (self.eps if self.eps_inside_max else 0.0),
+            magnitude(g) + (self.eps if self.eps_inside_max else 0.0),
         )
         norm = nu if self.eps_inside_max else nu + self.eps
         mu_hat = unbiased(mu, g, at.measured["debias"], at.count)

@@ -16,6 +16,8 @@ from gradtx.core import (
     Slot,
     abs_sq,
     as_transformation,
+    ratio,
+    root,
     select,
     times_plus,
 )
@@ -76,22 +78,24 @@ class Ftrl(Rule):
         rate = jnp.where(moves, self.learning_rate, 1.0)
         param = times_plus(-self.learning_rate * self.weight_decay, at.param, at.param)
         n = slot.accumulator + abs_sq(g)
-        root, gain = self._power(n), self._gain(n, slot.accumulator, abs_sq(g))
+        power, gain = self._power(n), self._gain(n, slot.accumulator, abs_sq(g))
         z = slot.linear + (times_plus(2 * self.l2_shrinkage, param, g) - gain / rate * param)
-        quadratic = root / rate + (2 * self.l2 + self.beta / rate)
-        new = (jnp.clip(z, -self.l1, self.l1) - z) / quadratic
+        quadratic = power / rate + (2 * self.l2 + self.beta / rate)
+        new = ratio(jnp.clip(z, -self.l1, self.l1) - z, quadratic)
         u = jnp.where(moves & (quadratic != 0), new - at.param, jnp.zeros_like(g))
         return u, {"accumulator": jnp.where(moves, n, slot.accumulator), "linear": jnp.where(moves, z, slot.linear)}
 
     def _power(self, n: jax.Array) -> jax.Array:
-        return jnp.sqrt(n) if self._square_root else jnp.power(n, -self.learning_rate_power)
+        if self._square_root:
+            return root(n)
+        p, nothing = -self.learning_rate_power, n == 0
+        return jnp.where(nothing, jnp.power(0.0, p), jnp.power(jnp.where(nothing, jnp.ones_like(n), n), p))
 
     def _gain(self, n: jax.Array, before: jax.Array, square: jax.Array) -> jax.Array:
         """nₜ^p - nₜ₋₁^p; of square roots without cancellation."""
         if not self._square_root:
             return self._power(n) - self._power(before)
-        total = jnp.sqrt(n) + jnp.sqrt(before)
-        return square / jnp.where(total > 0, total, 1.0)
+        return ratio(square, root(n) + root(before))
 
     @property
     def _square_root(self) -> bool:

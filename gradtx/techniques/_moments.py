@@ -7,15 +7,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import times_plus
+from gradtx.core import ratio, times_plus
 
 
 def ema(m: jax.Array, g: jax.Array, b: Any) -> jax.Array:
-    """Exponential moving average b·m + (1-b)·g.
+    """Exponential moving average b·m + (1-b)·g, of gradients.
 
-    With 0.999 rounded to float32, b and 1-b would not add up to 1, and the average drift away by up to 1.3e-5.
+    With 0.999 and 0.001 rounded to float32, the two would not add up to 1, and the average drift away by up to 1.3e-5:
+    in m + ((1-b)·g - (1-b)·m) they do. A small b leaves little of m, which would take the digits of g along.
     """
-    return times_plus(b, m, (1 - b) * g)
+    if isinstance(b, jax.Array) or b < 0.5:
+        return ema_of_squares(m, g, b)
+    w = weight(b)
+    return m + (w * g - w * m)
+
+
+def ema_of_squares(m: jax.Array, square: jax.Array, b: Any) -> jax.Array:
+    """The same of squares: one that overflows makes the average infinite for good, and no NaN of it."""
+    w = weight(b)
+    return times_plus(1 - w, m, w * square)
+
+
+def weight(b: Any) -> Any:
+    """1 - b, the weight of a new value, as it is in arithmetic: what is left of b is 1 less it, exactly.
+
+    With the weights of all values so far adding up to 1 - (1-w)ᵗ, `debias` loses nothing to the rounding of w.
+    """
+    return 1 - b if isinstance(b, jax.Array) else float(np.asarray(1 - b, jnp.result_type(float)))
+
+
+def weights(b: Any, count: jax.Array) -> jax.Array:
+    """1 - bᵗ: the weights of all t values that an average has seen."""
+    w = weight(b)
+    return jnp.where(count == 1, w, one_minus_power(1 - w, count))
 
 
 def debias(b: Any, count: jax.Array) -> jax.Array:
@@ -25,7 +49,7 @@ def debias(b: Any, count: jax.Array) -> jax.Array:
 
     Meant for `Rule.prepare`: a scalar of the step, by which to multiply, is all that each parameter need see of it.
     """
-    return 1 / one_minus_power(b, count)
+    return 1 / weights(b, count)
 
 
 def unbiased(m: jax.Array, value: jax.Array, debias: jax.Array, count: jax.Array) -> jax.Array:
@@ -34,10 +58,9 @@ def unbiased(m: jax.Array, value: jax.Array, debias: jax.Array, count: jax.Array
 
 
 def quotient(a: jax.Array, b: jax.Array, eps: Any) -> jax.Array:
-    """The quotient a / b, and 0 where b ≥ ε is 0; where b is NaN, so is the quotient."""
-    if isinstance(eps, float) and eps > jnp.finfo(b.dtype).tiny:
-        return a / b
-    return jnp.where(b == 0, jnp.zeros_like(a), a / b)
+    """The quotient a / b, and 0 where b, at least a ten-millionth of ε, is 0; where b is NaN, so is the quotient."""
+    limits = jnp.finfo(b.dtype)
+    return a / b if isinstance(eps, float) and eps > limits.tiny / limits.eps else ratio(a, b)
 
 
 def one_minus_power(b: Any, count: jax.Array) -> jax.Array:
@@ -48,14 +71,24 @@ def one_minus_power(b: Any, count: jax.Array) -> jax.Array:
     dtype = b.dtype if isinstance(b, jax.Array) else jnp.result_type(float)
     t = jnp.asarray(count, dtype)
     if isinstance(b, jax.Array):
-        high, low = jnp.log1p(b - 1), 0.0
-    elif b == 0:
+        return _one_minus_varying_power(b, t)
+    if b == 0:
         return jnp.ones_like(t)
-    else:
-        log = math.log(b)
-        high = float(np.asarray(log, dtype))
-        low = log - high
-    return -_expm1(t * high, t * low)
+    log = math.log(b)
+    high = float(np.asarray(log, dtype))
+    return -_expm1(t * high, t * (log - high))
+
+
+@jax.custom_jvp
+def _one_minus_varying_power(b: jax.Array, t: jax.Array) -> jax.Array:
+    return -_expm1(t * jnp.log1p(b - 1), 0.0)
+
+
+@_one_minus_varying_power.defjvp
+def _one_minus_varying_power_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    """d(1 - bᵗ)/db = -t·bᵗ⁻¹, at b = 0 too."""
+    (b, t), (db, _) = primals, tangents
+    return _one_minus_varying_power(b, t), -t * jnp.power(b, t - 1) * db
 
 
 def _expm1(x: jax.Array, dx: Any) -> jax.Array:

@@ -16,9 +16,10 @@ from gradtx.core import (
     Transformation,
     abs_sq,
     as_transformation,
+    root,
 )
 from gradtx.techniques._descend import WeightDecayMode, descend
-from gradtx.techniques._moments import debias, ema, one_minus_power, quotient, unbiased
+from gradtx.techniques._moments import debias, ema, ema_of_squares, one_minus_power, quotient, unbiased
 
 
 class ScaleByNadam(Rule):
@@ -61,10 +62,10 @@ class ScaleByNadam(Rule):
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         mu = ema(slot.mu, g, self.b1)
-        nu = ema(slot.nu, abs_sq(g), self.b2)
+        nu = ema_of_squares(slot.nu, abs_sq(g), self.b2)
         nu_hat = unbiased(nu, abs_sq(g), at.measured["debias"], at.count)
         ahead = at.measured["g"] * g + at.measured["mu"] * mu
-        return quotient(ahead, jnp.sqrt(nu_hat) + self.eps, self.eps), {"mu": mu, "nu": nu}
+        return quotient(ahead, root(nu_hat) + self.eps, self.eps), {"mu": mu, "nu": nu}
 
     def _beta(self, t: jax.Array) -> Any:
         psi: Any = self.momentum_decay

@@ -18,9 +18,10 @@ from gradtx.core import (
     Transformation,
     abs_sq,
     as_transformation,
+    root,
 )
 from gradtx.techniques._descend import WeightDecayMode, descend
-from gradtx.techniques._moments import debias, ema, quotient, unbiased
+from gradtx.techniques._moments import debias, ema, ema_of_squares, quotient, unbiased
 
 
 class ScaleByRadam(Rule):
@@ -64,10 +65,10 @@ class ScaleByRadam(Rule):
 
     def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         mu = ema(slot.mu, g, self.b1)
-        nu = ema(slot.nu, abs_sq(g), self.b2)
+        nu = ema_of_squares(slot.nu, abs_sq(g), self.b2)
         mu_hat = unbiased(mu, g, at.measured["debias1"], at.count)
-        root = jnp.sqrt(nu * at.measured["debias2"]) + (at.measured["eps"] if self.eps_hat else self.eps)
-        rectified = quotient(at.measured["rectification"] * mu_hat, root, self.eps)
+        divisor = root(nu * at.measured["debias2"]) + (at.measured["eps"] if self.eps_hat else self.eps)
+        rectified = quotient(at.measured["rectification"] * mu_hat, divisor, self.eps)
         return jnp.where(at.measured["certain"], rectified, mu_hat), {"mu": mu, "nu": nu}
 
 

@@ -16,10 +16,11 @@ from gradtx.core import (
     Transformation,
     abs_sq,
     as_transformation,
+    root,
     times_plus,
 )
 from gradtx.techniques._descend import MomentumForm, WeightDecayMode, descend
-from gradtx.techniques._moments import debias, ema, quotient
+from gradtx.techniques._moments import debias, ema, ema_of_squares, quotient
 
 
 class ScaleByRms(Rule):
@@ -67,10 +68,10 @@ class ScaleByRms(Rule):
             nu = times_plus(self.decay, slot.nu, weight * abs_sq(g - mean))
             new = {"nu": nu, "mu": ema(slot.mu, g, self.decay)}
         else:
-            new = {"nu": ema(slot.nu, abs_sq(g), self.decay)}
+            new = {"nu": ema_of_squares(slot.nu, abs_sq(g), self.decay)}
         nu = new["nu"] * at.measured["debias"] if self.bias_correction else new["nu"]
-        root = jnp.sqrt(nu + self.eps) if self.eps_inside_sqrt else jnp.sqrt(nu) + self.eps
-        return quotient(g, root, self.eps), new
+        divisor = root(nu + self.eps) if self.eps_inside_sqrt else root(nu) + self.eps
+        return quotient(g, divisor, self.eps), new
 
 
 scale_by_rms = as_transformation(ScaleByRms)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
 from tests.helpers import assert_close, tree, trials
@@ -161,6 +163,20 @@ def test_each_array_has_its_own_norm():
         alone = _update(gx.clip_by_global_norm(0.5), g)
         np.testing.assert_allclose(u, alone, rtol=1e-6)
     assert jax.tree.structure(updates) == jax.tree.structure(grads)
+
+
+@by_norm
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("value", [1e-30, 1.0, 1e38])
+def test_arrays_of_one_shape_sharded_in_different_ways(clip, axis_type, value):
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(axis_type,))
+    grads = {name: jnp.full((8, 16), value) for name in "abcd"}
+    specs = zip(grads, (P("x"), P(None, "x"), P(), P("x")), strict=True)
+    split = {name: jax.device_put(grads[name], NamedSharding(mesh, spec)) for name, spec in specs}
+    updates, expected = (_clipped(clip, g, value / 2, 0.0) for g in (split, grads))
+    for name, u in updates.items():
+        assert u.sharding.is_equivalent_to(split[name].sharding, 2)
+    assert_close(jax.device_get(updates), jax.device_get(expected), rtol=1e-6, atol=0)
 
 
 @by_norm

@@ -16,7 +16,7 @@ def _ulp(found, expected):
 
 
 @pytest.mark.parametrize("jit", [True, False])
-def test_first_update_is_within_two_units_in_the_last_place(jit):
+def test_first_update_is_within_three_units_in_the_last_place(jit):
     rng = np.random.RandomState(0)
     g = (rng.standard_normal(100_000) * 10.0 ** rng.uniform(-4, 4, 100_000)).astype(np.float32)
     g = g[np.abs(g) > 1e-6]  # nearer to eps the sum |g| + eps rounds, in any float32: up to 2.25 units
@@ -27,8 +27,8 @@ def test_first_update_is_within_two_units_in_the_last_place(jit):
         with relaxed():
             return update(jnp.asarray(g), tx.init(jnp.asarray(g)))[0]
 
-    assert _ulp(first(gx.adam(1e-3)), expected).max() <= 2
-    assert _ulp(first(gx.adam(1e-3, b1=gx.tunable(0.9), b2=gx.tunable(0.999))), expected).max() <= 2
+    assert _ulp(first(gx.adam(1e-3)), expected).max() <= 3
+    assert _ulp(first(gx.adam(1e-3, b1=gx.tunable(0.9), b2=gx.tunable(0.999))), expected).max() <= 3
     assert _ulp(first(optax.adam(1e-3)), expected).max() > 50
 
 
