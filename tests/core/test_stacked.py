@@ -1,5 +1,6 @@
 """Parameters that hold many layers."""
 
+import contextlib
 import pickle
 
 import flax.linen as linen
@@ -8,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
 from gradtx.core import Key, Role, Rule, Scope, Slot, as_transformation
@@ -132,6 +135,24 @@ def test_the_layers_of_a_scanned_flax_model():
     updates, _ = tx.update(params, tx.init(params), params)
     norms = jnp.linalg.norm(updates["Dense_0"]["kernel"].reshape(3, -1), axis=1)
     np.testing.assert_allclose(norms, 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("tx", [gx.clip_by_norm(0.1), gx.chain(rows(), gx.adam(0.1))], ids=str)
+def test_layers_may_be_sharded(tx, axis_type, inside):
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(axis_type,))
+    sharding = NamedSharding(mesh, P("x"))
+    plain = {"w": arrays(0, 8, 4, 2), "b": arrays(1, 8, 4)}
+    many = gx.stacked("*", gx.chain(tx, gx.clip_by_global_norm(1.0)))
+    expected = gx.apply_gradients(many, plain, many.init(plain), plain)
+    with jax.set_mesh(mesh) if inside else contextlib.nullcontext():
+        params = jax.device_put(plain, sharding)
+        state = jax.jit(many.init)(params)
+        new = jax.jit(lambda g, s, p: gx.apply_gradients(many, g, s, p))(params, state, params)
+        for x in jax.tree.leaves((state.stages, new[0], new[1].stages)):
+            assert x.sharding.is_equivalent_to(sharding, x.ndim), x.sharding
+    assert_close(jax.device_get(new), jax.device_get(expected), rtol=1e-5, atol=1e-6)
 
 
 def test_is_data_and_described():
