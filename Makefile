@@ -11,8 +11,8 @@ QUICK := $(filter --quick,$(ARGS))
 race: $(VENV)/.race  ## train a network on handwritten digits with several optimizers
 	$(BIN)/gradtx race $(ARGS)
 
-test: $(VENV)/.dev  ## run the tests and every example in the documentation
-	$(BIN)/python -m pytest -n auto $(ARGS)
+test: $(VENV)/.dev  ## run the tests and every example in the documentation; ARGS=--exhaustive leaves nothing out
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff format --check .

@@ -32,12 +32,8 @@ FLAGS = {
     "xla_cpu_collective_call_warn_stuck_timeout_seconds": "900",
     "xla_cpu_collective_call_terminate_timeout_seconds": "900",
 }
-# A compilation takes a seventh of the time. Numbers differ by a rounding; `--exhaustive` compiles as users do.
-QUICK = {
-    "xla_backend_optimization_level": "0",
-    "xla_cpu_use_fusion_emitters": "false",
-    "xla_cpu_parallel_codegen_split_count": "1",
-}
+# With these and without optimization a compilation takes a seventh of the time. Numbers differ by a rounding.
+QUICK = {"xla_cpu_use_fusion_emitters": "false", "xla_cpu_parallel_codegen_split_count": "1"}
 
 
 def _known(flags):
@@ -69,6 +65,8 @@ def pytest_configure(config):
     if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit them
         flags = FLAGS if exhaustive else FLAGS | QUICK
         os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_known(flags)])
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(not exhaustive)
+    jax.config.update("jax_disable_most_optimizations", not exhaustive)
     if hasattr(providers, "_get_local_constants"):
         # hypothesis also tries constants of the modules imported so far, which are others on another worker.
         nothing = providers._local_constants

@@ -14,6 +14,15 @@ def _clear_caches():
     jax.clear_caches()
 
 
+@pytest.fixture(scope="module")
+def optimized(pytestconfig):
+    """XLA optimizes, as for users; a rounding is another where it fuses a product and a sum."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
+    yield
+    jax.config.update("jax_disable_most_optimizations", not pytestconfig.getoption("--exhaustive"))
+
+
 @pytest.fixture
 def benchmark(monkeypatch):
     """A module of benchmarks/ by its name."""

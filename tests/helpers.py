@@ -76,6 +76,10 @@ def noise(key, stage, step, leaf, like):
     return np.asarray(jax.random.normal(key, like.shape, np.complex64 if np.iscomplexobj(like) else np.float32))
 
 
+# XLA's own choices, where a test is about what they decide: the last bit of a number, or what is stored in between.
+AS_USERS = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+
+
 @functools.lru_cache(32)
 def compiled(tx):
     """One compilation for all laws of a row, which run one after the other."""

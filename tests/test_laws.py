@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 import gradtx as gx
 from gradtx.core import Rule, Scope, Transformation, hyperparameters
 from tests.cases import CASES
-from tests.helpers import DTYPES, assert_close, gradients, optax_trajectory, relaxed, trajectory, tree
+from tests.helpers import AS_USERS, DTYPES, assert_close, gradients, optax_trajectory, relaxed, trajectory, tree
 from tests.problems import PROBLEMS
 
 MIXES = [*((dtype, dtype) for dtype in DTYPES), (jnp.float32, jnp.bfloat16), (jnp.bfloat16, jnp.float32)]
@@ -101,24 +101,6 @@ def test_equals_optax(case, varies):
     ours = trajectory(case.tx(**changed), tree(1), gradients(20))[:2]
     theirs = optax_trajectory(case.peer(**changed), tree(1), gradients(20))[:2]
     assert_close(ours, theirs, rtol=2e-4, atol=1e-6)
-
-
-@every_case
-def test_jit_eager_and_scan_agree(case):
-    tx, params, grads = case.tx(), tree(1), gradients(6)
-    jitted = trajectory(tx, params, grads)
-    eager = trajectory(tx, params, grads, update=tx.update)
-
-    def step(carry, g):
-        params, state = carry
-        u, state = tx.update(g, state, params)
-        return (gx.apply_updates(params, u), state), u
-
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *grads)
-    (final, state), updates = jax.lax.scan(step, (params, tx.init(params)), stacked)
-    scanned = [jax.tree.map(lambda x, i=i: x[i], updates) for i in range(6)], final, state
-    assert_close(jitted, eager, rtol=1e-6)
-    assert_close(jitted, scanned, rtol=1e-6)
 
 
 @every_varying_case
@@ -274,7 +256,7 @@ def test_needs_no_memory_besides_what_it_reads_and_writes(case, clip, fused):
         return gx.apply_updates(params, updates), state
 
     step = jax.jit(step, donate_argnums=(0, 1)).lower(params, tx.init(params), params)
-    step = step.compile({"xla_cpu_use_fusion_emitters": True})  # as users have it, unlike the other tests
+    step = step.compile(AS_USERS)
     assert step.memory_analysis().temp_size_in_bytes < (stored + 0.01) * params["w"].nbytes
 
 
