@@ -90,6 +90,7 @@ def phases(step: Callable[..., Any], *args: Any, donate: tuple[int, ...] = ()) -
     gc.unfreeze()
     trace, lower, compile_ = (end - start for start, end in itertools.pairwise(clock))
     seconds = {"trace": trace, "lower": lower, "trace + lower": trace + lower, "compile": compile_}
+    seconds |= {"to the first step": trace + lower + compile_}
     temporary = compiled.memory_analysis().temp_size_in_bytes
     return Phases(seconds, *equations(traced.jaxpr.jaxpr), temporary, compiled)
 

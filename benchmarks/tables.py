@@ -83,6 +83,7 @@ def step() -> str:
     one, alone, tree = (found[name]["gradtx"] for name in ("clip + AdamW", "AdamW", "tree"))
     imported, quietly = (two(found["import"][name]["to optax"]) for name in ("gradtx", "gradtx, no gc"))
     theirs = found["clip + AdamW"]["optax"]["temporary to gradients"]
+    around = found["tree"]["gradtx, only"]
     rows = [
         ("a step on 64 Mi float32 parameters in one array", two(one["to optax"]), two(one["to torch"])),
         ("the same without clipping", two(alone["to optax"]), two(alone["to torch"])),
@@ -93,7 +94,20 @@ def step() -> str:
         ),
         *(
             (f"1,200 arrays: {what}", two(tree[key]["to optax"]), "")
-            for what, key in (("tracing and lowering", "trace + lower"), ("compiling", "compile"), ("a step", "step"))
+            for what, key in (
+                ("tracing and lowering", "trace + lower"),
+                ("compiling", "compile"),
+                ("all before the first step", "to the first step"),
+                ("a step", "step"),
+            )
+        ),
+        *(
+            (
+                f"1,200 arrays, `only` around every stage: {what}",
+                f"{two(around[key]['to gradtx'])} of gradtx without",
+                "",
+            )
+            for what, key in (("tracing and lowering", "trace + lower"), ("a step", "step"))
         ),
         ("`import gradtx`, against `import optax`", f"{imported}; {quietly} without garbage collection", ""),
     ]

@@ -67,15 +67,15 @@ def _of_norm(function: Callable[..., T], axes: Axes, arrays: list[jax.Array], *a
     power = 2.0 ** (limits.maxexp * 5 // 8)  # 2^80 in float32: a power of two loses no digits
     scale = jnp.where(too_small, one * power, jnp.where(too_large, one / power, one))
     # Under `vmap` over an explicitly sharded axis, JAX fails at a condition that reads what is not mapped. This is.
-    one, *args = (jnp.where(too_small, x, x) for x in (one, *args))
+    one, *mapped = (jnp.where(too_small, x, x) for x in (one, *args))
 
     def again() -> T:
         # A barrier, as of gradients that are constants, such as zeros, the compiler would make s²·g², which is inf·0.
         size = jnp.sqrt(_sum_abs_sq(jax.lax.optimization_barrier(arrays), axes, scale))
-        return function(jnp.where(too_small, size / power, size), jnp.where(too_small, one, scale), *args)
+        return function(jnp.where(too_small, size / power, size), jnp.where(too_small, one, scale), *mapped)
 
     # The arrays are read a second time only where it is needed.
-    return jax.lax.cond(jnp.any(too_small | too_large), again, lambda: function(jnp.sqrt(total), one, *args))
+    return jax.lax.cond(jnp.any(too_small | too_large), again, lambda: function(jnp.sqrt(total), one, *mapped))
 
 
 @_of_norm.defjvp
