@@ -5,6 +5,7 @@ seed, and of a cross of many rows, dtypes and wrappers a sample runs. `--exhaust
 """
 
 import atexit
+import contextlib
 import mmap
 import os
 import random
@@ -21,14 +22,13 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers inherit it, and loa
 
 import jax
 from hypothesis import HealthCheck, settings
-from hypothesis.internal.conjecture import providers
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# On a busy machine one of eight devices may wait long for the others, after which XLA would end the process.
-FLAGS = {
-    "xla_force_host_platform_device_count": "8",
+DEVICES = "--xla_force_host_platform_device_count=8"
+# On a busy machine one of them may wait long for the others, after which XLA would end the process.
+PATIENT = {
     "xla_cpu_collective_call_warn_stuck_timeout_seconds": "900",
     "xla_cpu_collective_call_terminate_timeout_seconds": "900",
 }
@@ -63,14 +63,20 @@ def pytest_configure(config):
     exhaustive = config.getoption("--exhaustive")
     settings.load_profile("random" if exhaustive else "repeatable")
     if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit them
-        flags = FLAGS if exhaustive else FLAGS | QUICK
-        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_known(flags)])
+        flags = _known(PATIENT if exhaustive else PATIENT | QUICK)
+        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), DEVICES, *flags])
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(not exhaustive)
     jax.config.update("jax_disable_most_optimizations", not exhaustive)
-    if hasattr(providers, "_get_local_constants"):
-        # hypothesis also tries constants of the modules imported so far, which are others on another worker.
-        nothing = providers._local_constants
-        providers._get_local_constants = lambda: nothing
+    _draw_without_constants()
+
+
+def _draw_without_constants():
+    """Hypothesis also tries constants of the modules imported so far, which are others on another worker."""
+    with contextlib.suppress(ImportError, AttributeError):  # of other versions, which have them elsewhere or nowhere
+        from hypothesis.internal.conjecture import providers
+
+        none, _ = providers._local_constants, providers._get_local_constants
+        providers._get_local_constants = lambda: none
 
 
 def pytest_collection_modifyitems(config, items):

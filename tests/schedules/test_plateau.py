@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import gradtx as gx
@@ -62,7 +62,18 @@ def followed(schedule, values):
     return np.asarray(run(values), np.float64)
 
 
+def check(found, expected, rtol, roundings=1):
+    """Within rtol, or what so many roundings to float32 at every reduction come to."""
+    reductions = np.cumsum(np.diff(expected, axis=1, prepend=expected[:, :1]) != 0, axis=1)
+    allowed = np.maximum(rtol, 2.0**-24 * (roundings * reductions + 2)) * expected + 1e-37
+    assert (abs(found - expected) <= allowed).all()
+
+
+SLOW = {"mode": "min", "factor": 0.8977028708484852, "patience": 0, "cooldown": 0}  # which is reduced 200 times
+
+
 @trials(20)
+@example(seeds=[0, 0, 0, 0], options=SLOW | {"threshold": 0.0, "threshold_mode": "rel", "min_lr": 0.0, "eps": 0.0})
 @given(
     seeds,
     st.fixed_dictionaries(
@@ -86,10 +97,11 @@ def test_pytorch(seeds, options):
             scheduler.step(float(value))
             rates[epoch] = optimizer.param_groups[0]["lr"]
     found = followed(like_torch.ReduceLROnPlateau(0.1, **options), series)
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-37)
+    check(found, expected, 1e-6)
 
 
 @trials(12)
+@example(seeds=[0, 0, 0, 0], options=SLOW | {"min_delta": 0.0, "min_lr": 0.0})
 @given(
     seeds,
     st.fixed_dictionaries(
@@ -111,7 +123,7 @@ def test_keras(seeds, options):
                 rates[epoch] = np.asarray(callback.model.optimizer.learning_rate)
     options["atol"], options["min_value"] = options.pop("min_delta"), options.pop("min_lr")
     found = followed(S.reduce_on_plateau(0.1, rtol=0.0, counting="keras", **options), series)
-    np.testing.assert_allclose(found, expected, rtol=3e-6, atol=1e-37)  # Keras rounds to float32 at every reduction
+    check(found, expected, 3e-6, roundings=2)  # Keras rounds to float32 at every reduction too
 
 
 @trials(12)
@@ -136,7 +148,7 @@ def test_optax(seeds, size, options):
 
         _, expected = jax.jit(jax.vmap(lambda v: jax.lax.scan(one, theirs.init(jnp.ones(1)), v)))(series)
     found = followed(S.reduce_on_plateau(1.0, accumulation_size=size, relative_to="value", **options), series)
-    np.testing.assert_allclose(found, np.asarray(expected), rtol=3e-5, atol=1e-37)  # optax rounds the factor to float32
+    check(found, np.asarray(expected, np.float64), 3e-5, roundings=3)  # optax also rounds the factor to float32
 
 
 def test_a_negative_metric_that_stands_still():
