@@ -28,7 +28,7 @@ from gradtx.core._stateful import stateful
 from gradtx.core._step import Step
 from gradtx.core._tree_stage import TreeStage
 
-Seen = Mapping[str, list[Axes | None]]
+SeenBy = Mapping[str, list[Axes | None]]
 """Stage name → for each leaf the axes of its layers, None where the stage does not see it. Stages that see all lack."""
 
 
@@ -42,7 +42,7 @@ class Lift:
         self.techniques = {name: stage.technique for name, stage in stages.items()}
         self.segments = _segments(self.techniques)
         self.stateful = stateful(self.techniques)
-        self._known: dict[Any, Seen] = {}
+        self._known: dict[Any, SeenBy] = {}
 
     def init(self, params: Any) -> State:
         """The state before the first step; slots get the parameters' sharding."""
@@ -59,7 +59,7 @@ class Lift:
         """A leaf in the dtype of the arithmetic."""
         return jnp.asarray(leaf, dtype)
 
-    def seen(self, params: Flat, dtypes: bool = True) -> Seen:
+    def seen(self, params: Flat, dtypes: bool = True) -> SeenBy:
         """What each stage sees of the parameters. `dtypes` says whether their dtypes are known."""
         if not any(stage.views for stage in self.stages.values()):
             return {}
@@ -74,7 +74,7 @@ class Lift:
             known = self._known[key] = self._find_seen(params, False, "", dtypes)
         return known
 
-    def _find_seen(self, params: Flat, check: bool, prefix: str, dtypes: bool = True) -> Seen:
+    def _find_seen(self, params: Flat, check: bool, prefix: str, dtypes: bool = True) -> SeenBy:
         found = {name: stage.axes(params, prefix + name, check, dtypes) for name, stage in self.stages.items()}
         return {name: axes for name, axes in found.items() if axes is not None}
 

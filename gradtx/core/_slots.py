@@ -61,9 +61,10 @@ def _is_placeholder(params: Flat) -> bool:
 def _like_param(stage: Stage, spec: Slot, p: Any, fill: Any) -> jax.Array:
     if isinstance(fill, str):
         return jnp.array(p, wide(dtype_of(p)))  # a copy: the parameter itself may be donated
-    split = stage.by_parts and is_complex(dtype_of(p))
-    real = False if spec.role is Role.SECOND_MOMENT and not split else None
-    return full_like(p, fill * (1 + 1j) if split else fill, wide(dtype_of(p), as_complex=real))
+    if stage.by_parts and is_complex(dtype_of(p)):
+        part = jnp.asarray(fill, wide(dtype_of(p), as_complex=False))
+        return full_like(p, jax.lax.complex(part, part), wide(dtype_of(p)))
+    return full_like(p, fill, wide(dtype_of(p), as_complex=False if spec.role is Role.SECOND_MOMENT else None))
 
 
 def _like_model(model: Any, fill: Any) -> jax.Array | None:
@@ -124,11 +125,14 @@ def check_slots(
         if spec.like is not None or seen is not None:
             shapes: dict[int, Any] = {}
             for i, dtype in dtypes.items():
+                if seen is not None and seen[i] is None:
+                    shapes[i] = None
+                    continue
                 axes = layer_axes(stage, seen, i)
                 kind = spec.like, np.shape(grads.leaves[i]), dtype, axes
                 if kind not in known:
                     known[kind] = _shape(name, stage, slot, grads.leaves[i], dtype, axes)
-                shapes[i] = None if seen is not None and seen[i] is None else known[kind]
+                shapes[i] = known[kind]
             _check_shapes(name, what, tree, shapes, grads, noun)
 
 

@@ -158,6 +158,32 @@ def test_slots_of_another_shape_are_refused_with_their_path():
         tx.update({"w": jnp.ones((2, 3))}, lacking)
 
 
+def test_nothing_is_asked_about_what_a_stage_does_not_see():
+    """Neither at `init` nor at a step: here `like` would fail for a scalar."""
+    params = {"w": jnp.ones((2, 3)), "s": jnp.ones(())}
+
+    class Rows(Rule):
+        scope = Scope.LEAF
+        slots = {"row": Slot(Role.SECOND_MOMENT, like=lambda p: p.sum(-1))}
+
+        def update(self, g, slot, at):
+            return g, {"row": slot.row}
+
+    tx = gx.only(gx.matrices_only, as_transformation(Rows)())
+    assert tx.update(params, tx.init(params), params)[1].stages["rows"]["row"]["s"] is None
+
+
+def test_a_traced_start_of_a_complex_slot():
+    def first(start):
+        return gx.adagrad(0.1, initial_accumulator_value=start).init(jnp.ones(2, jnp.complex64))
+
+    def split(start):
+        return gx.by_parts(gx.adagrad(0.1, initial_accumulator_value=start)).init(jnp.ones(2, jnp.complex64))
+
+    for init in (first, split):
+        assert_close(jax.jit(init)(jnp.float32(0.5)), init(0.5))
+
+
 def test_an_author_hears_what_is_wrong():
     with pytest.raises(TypeError, match=r"Bad: the slot a has a shape of its own.*scope = Scope\.LEAF"):
 
