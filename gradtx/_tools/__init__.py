@@ -1,10 +1,11 @@
 """What every folder may use: records, checks of arguments and trees, dtypes, numerics. Nothing here optimises."""
 
+from gradtx._tools._arguments import bind as bind
+from gradtx._tools._arguments import checked as checked
 from gradtx._tools._check import check_leaves as check_leaves
 from gradtx._tools._check import check_params as check_params
 from gradtx._tools._check import check_real_scalar as check_real_scalar
 from gradtx._tools._check import check_structure as check_structure
-from gradtx._tools._check import described as described
 from gradtx._tools._check import place_of as place_of
 from gradtx._tools._complex import as_real as as_real
 from gradtx._tools._complex import joined as joined
@@ -31,10 +32,7 @@ from gradtx._tools._numerics import ratio as ratio
 from gradtx._tools._numerics import root as root
 from gradtx._tools._numerics import times_plus as times_plus
 from gradtx._tools._record import Record as Record
-from gradtx._tools._record import code_of as code_of
-from gradtx._tools._record import is_key as is_key
 from gradtx._tools._record import same as same
-from gradtx._tools._record import summary as summary
 from gradtx._tools._rounding import ROUNDINGS as ROUNDINGS
 from gradtx._tools._rounding import Rounding as Rounding
 from gradtx._tools._rounding import round_to as round_to
@@ -56,3 +54,8 @@ from gradtx._tools._trees import is_trainable as is_trainable
 from gradtx._tools._trees import map_trained as map_trained
 from gradtx._tools._trees import wide as wide
 from gradtx._tools._trees import widen as widen
+from gradtx._tools._types import Number as Number
+from gradtx._tools._types import Tree as Tree
+from gradtx._tools._words import code_of as code_of
+from gradtx._tools._words import is_key as is_key
+from gradtx._tools._words import summary as summary

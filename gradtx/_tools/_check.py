@@ -1,5 +1,6 @@
 """Complaints about trees of arrays: the stage, the place, what was given and what was expected."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._tools._trees import Flat, dtype_of, is_complex, is_trainable
+from gradtx._tools._words import summary
 
 
 def check_params(params: Flat) -> None:
@@ -19,7 +21,7 @@ def check_params(params: Flat) -> None:
         (w, p) for w, p in zip(params.paths(), params.leaves, strict=True) if p is not None and dtype_of(p) is None
     )
     raise TypeError(
-        f"init: the parameter at {place_of(path)} is {described(bad)}, which has no gradient; give only the arrays, "
+        f"init: the parameter at {place_of(path)} is {summary(bad)}, which has no gradient; give only the arrays, "
         "as with eqx.filter(model, eqx.is_inexact_array) or nnx.state(model, nnx.Param)"
     )
 
@@ -28,18 +30,30 @@ def check_structure(stage: str, given: Flat, expected: Flat, reference: str, wha
     """Both trees have the same leaves; their containers' types and metadata may differ."""
     if given.treedef == expected.treedef:
         return
-    mine, theirs = (dict(zip(tree.code(), tree.paths(), strict=True)) for tree in (given, expected))
+    mine, theirs = _by_code(given), _by_code(expected)
     if list(mine) == list(theirs):
         return
-    missing, surplus = ({c: a[c] for c in a if c not in b} for a, b in ((theirs, mine), (mine, theirs)))
-    unclear = {*missing.values()} & {*surplus.values()}
-    missing, surplus = ([c if p in unclear else place_of(p) for c, p in a.items()] for a in (missing, surplus))
-    parts = [f"none at {', '.join(missing[:3])}{' …' * (len(missing) > 3)}"] * bool(missing)
-    parts += [f"one too many at {', '.join(surplus[:3])}{' …' * (len(surplus) > 3)}"] * bool(surplus)
-    raise ValueError(
-        f"{stage}: the {what} must have the leaves of the {reference}, but have "
-        f"{' and '.join(parts) or 'them in another order'}"
-    )
+    # Where two leaves have one path, such as a/b and ["a/b"], their code tells them apart.
+    missing, surplus = _names(theirs, without=mine), _names(mine, without=theirs)
+    parts = [f"missing {_some(missing)}"] if missing else []
+    parts += [f"unexpected {_some(surplus)}"] if surplus else []
+    difference = "; ".join(parts) or "the same leaves in another order"
+    raise ValueError(f"{stage}: the {what} and the {reference} have different structures: {difference}")
+
+
+def _by_code(tree: Flat) -> dict[str, str]:
+    return dict(zip(tree.code(), tree.paths(), strict=True))
+
+
+def _names(leaves: Mapping[str, str], without: Mapping[str, str]) -> list[str]:
+    """The leaves that only the first tree has, by path; by code where the path could also mean one of the second."""
+    left = {code: path for code, path in leaves.items() if code not in without}
+    other = {path for code, path in without.items() if code not in leaves}
+    return [code if path in other else place_of(path) for code, path in left.items()]
+
+
+def _some(places: Sequence[str]) -> str:
+    return ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
 
 
 def check_leaves(
@@ -52,12 +66,12 @@ def check_leaves(
         (w, g, e) for w, g, e in zip(grads.paths(), grads.leaves, expected.leaves, strict=True) if not _fits(g, e, kind)
     )
     path, g, e = next(bad)
-    where = f"{stage}: the {what} at {place_of(path)} is {described(g)}, but the {reference} there"
+    where = f"{stage}: the {what} at {place_of(path)} is {summary(g)}, but the {reference} there"
     if not is_trainable(e):
-        raise TypeError(f"{where} is {described(e)} and is not trained; expected None or float0")
+        raise TypeError(f"{where} is {summary(e)} and is not trained; expected None or float0")
     if not is_trainable(g) or (kind and is_complex(dtype_of(g)) != is_complex(dtype_of(e))):
         raise TypeError(
-            f"{where} is {described(e)}; expected a {'complex' if is_complex(dtype_of(e)) else 'floating'} array"
+            f"{where} is {summary(e)}; expected a {'complex' if is_complex(dtype_of(e)) else 'floating'} array"
         )
     raise ValueError(f"{where} has shape {tuple(np.shape(e))}; expected the same shape")
 
@@ -81,9 +95,3 @@ def _fits(g: Any, e: Any, kind: bool) -> bool:
 def place_of(path: str) -> str:
     """A path, which is empty for a tree that is a leaf, in words."""
     return path or "the root"
-
-
-def described(leaf: Any) -> str:
-    """An array by its dtype and shape, anything else by its type."""
-    dtype = dtype_of(leaf)
-    return f"of type {type(leaf).__name__}" if dtype is None else f"{dtype}{list(np.shape(leaf))}"

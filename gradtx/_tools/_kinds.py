@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx._tools._record import Record, field_kinds, is_key, summary
+from gradtx._tools._arguments import kinds_of
+from gradtx._tools._record import Record
+from gradtx._tools._words import code_of, is_key, summary
 
 
 class Deferred(Record):
@@ -39,8 +41,8 @@ class Interval:
     whole: bool = False
 
     def __str__(self) -> str:
-        low = f"{'(' if self.above or self.low == -math.inf else '['}{self.low:g}"
-        return f"{low}, {self.high:g}{']' if self.closed else ')'}"
+        low = f"{'(' if self.above or self.low == -math.inf else '['}{_limit(self.low)}"
+        return f"{low}, {_limit(self.high)}{']' if self.closed else ')'}"
 
     @property
     def kinds(self) -> str:
@@ -62,14 +64,24 @@ class Interval:
         number = float(value)  # type: ignore[arg-type]
         above = self.low < number if self.above else self.low <= number
         if not (above and (number <= self.high if self.closed else number < self.high)):
-            raise ValueError(f"{where} must be in {self}, got {number:g}")
+            raise ValueError(f"{where} must be in {self}, got {_number(value)}")
         if self.whole and not number.is_integer():
-            raise ValueError(f"{where} must be a whole number, got {number:g}")
+            raise ValueError(f"{where} must be a whole number, got {_number(value)}")
         if isinstance(value, jax.Array):
             return value
         # -0.0 + 0.0 is 0.0: the two compare equal, so one compiled function serves both.
         whole = self.whole or (isinstance(value, numbers.Integral) and not self.hyper)
         return int(value) if whole else number + 0.0  # type: ignore[arg-type]
+
+
+def _limit(x: float) -> str:
+    """A large power of two as `2**31`."""
+    power = math.frexp(x)[1] - 1 if x > 2**20 and math.isfinite(x) else 0
+    return f"2**{power}" if power and x == 2**power else f"{x:g}"
+
+
+def _number(value: Any) -> str:
+    return repr(value.item() if hasattr(value, "item") else value)
 
 
 class Seed:
@@ -105,7 +117,7 @@ class Identifier:
 
     def check(self, where: str, value: Any) -> Any:
         if value is not None and not (isinstance(value, str) and value.isidentifier()):
-            raise ValueError(f"{where} must be an identifier, got {value!r}")
+            raise ValueError(f"{where} must be an identifier, got {code_of(value)}")
         return value
 
 
@@ -115,8 +127,8 @@ Name: TypeAlias = Annotated[Any, Identifier()]
 
 def hyperparameters(record: type[Record]) -> Mapping[str, Interval]:
     """The hyperparameters among the fields of `record`, with their ranges."""
-    kinds = field_kinds(record)
-    return {name: kind for name, (kind, _) in kinds.items() if isinstance(kind, Interval) and kind.hyper}
+    kinds = {name: kind for name, (kind, _) in kinds_of(record).items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, Interval) and kind.hyper}
 
 
 def is_real_scalar(value: Any) -> bool:

@@ -1,26 +1,28 @@
 """Techniques and schedules as data: frozen records that check their fields, print as code and compare by value."""
 
 import dataclasses
+import functools
+import inspect
 import re
-import typing
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Annotated, Any, ClassVar, Self, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+from gradtx._tools._arguments import bind, kinds_of
+from gradtx._tools._words import code_of, is_key
 
 
 @dataclass_transform(frozen_default=True)
 class Record:
     """Base of everything that is data: a subclass becomes a frozen dataclass.
 
-    Fields annotated with an `Interval`, or with anything that has its `check`, are checked when the record is made, and
-    those annotated with a `Literal` are held to its values. Records are equal when their types and
-    fields are (concrete arrays by value, a tracer only to itself), and hash accordingly, so that they serve as static
-    arguments of `jax.jit`.
+    A field is checked when the record is made if its annotation has an `Interval` or another object with a `check`,
+    or is `bool` or a `Literal`. Two records are equal if their types and fields are equal. Concrete arrays are compared
+    by value, and a tracer equals only itself. Equal records have the same hash, so a record can be a static argument
+    of `jax.jit`.
     """
 
     label: ClassVar[str]
@@ -29,18 +31,12 @@ class Record:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
         cls.label = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        cls.__init__ = _bound(cls.__init__, cls.label)
 
     def __post_init__(self) -> None:
-        for name, (kind, optional) in field_kinds(type(self)).items():
-            value, where = getattr(self, name), f"{self.label}: {name}"
-            if value is None and optional:
-                continue
-            if hasattr(kind, "check"):
-                object.__setattr__(self, name, kind.check(where, value))
-            elif kind is bool and not isinstance(value, bool):
-                raise TypeError(f"{where} must be True or False, got {summary(value)}")
-            elif typing.get_origin(kind) is typing.Literal and value not in typing.get_args(kind):
-                raise ValueError(f"{where} must be one of {', '.join(map(str, typing.get_args(kind)))}, got {value!r}")
+        for name, kind in kinds_of(type(self)).items():
+            if name in vars(self):
+                object.__setattr__(self, name, kind.check(f"{self.label}: {name}", getattr(self, name)))
 
     def replace(self, fields: Mapping[str, Any]) -> Self:
         """A copy with other values in some fields, taken as they are."""
@@ -82,42 +78,17 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-@cache
-def field_kinds(record: type[Record]) -> Mapping[str, tuple[Any, bool]]:
-    """Field name → (what has a `check`, or its plain type; whether None is allowed), read off the annotations."""
-    hints = typing.get_type_hints(record, include_extras=True)
-    return {field.name: _kind(hints[field.name]) for field in dataclasses.fields(record)}  # type: ignore[arg-type]
+def _bound(init: Callable[..., None], label: str) -> Callable[..., None]:
+    """`init`, whose complaints about missing and unknown arguments name the record as users know it."""
+    whole = inspect.signature(init)
+    signature = whole.replace(parameters=list(whole.parameters.values())[1:])
 
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        bind(label, signature, args, kwargs)
+        init(self, *args, **kwargs)
 
-def _kind(hint: Any) -> tuple[Any, bool]:
-    if typing.get_origin(hint) is Annotated:
-        return next((m for m in hint.__metadata__ if hasattr(m, "check")), hint), False
-    alternatives = typing.get_args(hint)
-    if type(None) in alternatives:
-        rest = [a for a in alternatives if a is not type(None)]
-        return (_kind(rest[0])[0] if len(rest) == 1 else hint), True
-    return hint, False
-
-
-def summary(value: Any) -> str:
-    """An array by its shape and dtype, anything else as it prints, with its type."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
-    return f"{value!r} ({type(value).__name__})"
-
-
-def code_of(value: Any) -> str:
-    """The code that makes a value; a function by its name."""
-    if isinstance(value, jax.Array) and not isinstance(value, Tracer) and value.ndim == 0 and not is_key(value):
-        return f"jnp.asarray({value.item()!r}, {str(value.dtype)!r})"
-    if isinstance(value, Callable) and not isinstance(value, Record) and hasattr(value, "__qualname__"):
-        return value.__qualname__
-    return repr(value)
-
-
-def is_key(array: Any) -> bool:
-    """Whether an array holds PRNG keys."""
-    return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+    return __init__
 
 
 def _hashable(value: Any) -> Any:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from gradtx._tools import described, is_real_scalar
+from gradtx._tools import is_real_scalar, summary
 from gradtx.core._state import State
 from gradtx.core._stateful import Stateful
 
@@ -36,7 +36,7 @@ def check_call(
     if follower is not None and "value" not in extra:
         raise TypeError(f"{follower} follows a metric: call update(..., value=metric), or value=None at a step without")
     if follower is not None and metric is not None and not is_real_scalar(metric):
-        raise TypeError(f"{follower} follows a metric: value must be a real scalar, got {described(metric)}")
+        raise TypeError(f"{follower} follows a metric: value must be a real scalar, got {summary(metric)}")
 
 
 def accepted(stages: Mapping[str, Any], kept: Mapping[str, Stateful]) -> frozenset[str]:

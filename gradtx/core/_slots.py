@@ -11,12 +11,12 @@ from gradtx._tools import (
     Flat,
     check_leaves,
     check_structure,
-    described,
     dtype_of,
     full_like,
     is_complex,
     is_trainable,
     place_of,
+    summary,
     wide,
     widen,
 )
@@ -155,7 +155,7 @@ def _check_shapes(name: str, what: str, tree: Flat, shapes: Mapping[int, Any], g
             raise ValueError(f"{where} is missing, although the stage keeps one there; it was made by another chain")
         if shape is None:
             raise ValueError(f"{where} has shape {found}, but the stage keeps none there; it was made by another chain")
-        here = f"for the {noun} {described(grads.leaves[i])} there"
+        here = f"for the {noun} {summary(grads.leaves[i])} there"
         raise ValueError(f"{where} has shape {found}; expected {shape} {here}")
 
 

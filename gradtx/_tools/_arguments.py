@@ -1,0 +1,111 @@
+"""Arguments of public functions and fields of records: what an annotation allows, and errors that name the argument."""
+
+import difflib
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
+
+from gradtx._tools._words import code_of, summary
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Kind(NamedTuple):
+    """What an annotation allows: an object with a `check(where, value)` or a plain type, and None where `optional`."""
+
+    kind: Any
+    optional: bool
+
+    def check(self, where: str, value: object) -> Any:
+        """`value` in its canonical form, or an error that begins with `where`."""
+        if value is None and self.optional:
+            return None
+        if hasattr(self.kind, "check"):
+            return self.kind.check(where, value)
+        if self.kind is bool and not isinstance(value, bool):
+            raise TypeError(f"{where} must be True or False, got {summary(value)}")
+        if typing.get_origin(self.kind) is Literal and value not in typing.get_args(self.kind):
+            words = ", ".join(map(repr, typing.get_args(self.kind)))
+            raise ValueError(f"{where} must be one of {words}, got {code_of(value)}")
+        return value
+
+
+def kind_of(hint: Any) -> Kind:
+    """The kind that a type hint declares: `Annotated[..., kind]`, `bool`, `Literal[...]`, or one of them or None."""
+    if typing.get_origin(hint) is Annotated:
+        return Kind(next((m for m in hint.__metadata__ if hasattr(m, "check")), hint), False)
+    alternatives = typing.get_args(hint)
+    if type(None) in alternatives:
+        rest = [a for a in alternatives if a is not type(None)]
+        return Kind(kind_of(rest[0]).kind if len(rest) == 1 else hint, True)
+    return Kind(hint, False)
+
+
+@functools.cache
+def kinds_of(annotated: Any) -> Mapping[str, Kind]:
+    """Name → kind, for the parameters of a function or the fields of a record."""
+    return {name: kind_of(hint) for name, hint in typing.get_type_hints(annotated, include_extras=True).items()}
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Holds the arguments of a public function to its annotations, with errors that name the function.
+
+    >>> from gradtx._tools import Interval
+    >>> @checked
+    ... def zoom(factor: Annotated[float, Interval(0.0, above=True, hyper=False)] = 1.0) -> float:
+    ...     return factor
+    >>> zoom(0)
+    Traceback (most recent call last):
+        ...
+    ValueError: zoom: factor must be in (0, inf), got 0
+    """
+    signature, name = inspect.signature(function), function.__name__
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound, kinds = bind(name, signature, args, kwargs), kinds_of(function)
+        for argument, value in bound.arguments.items():
+            variadic = signature.parameters[argument].kind in (
+                inspect.Parameter.VAR_POSITIONAL,
+                inspect.Parameter.VAR_KEYWORD,
+            )
+            if argument in kinds and not variadic:
+                bound.arguments[argument] = kinds[argument].check(f"{name}: {argument}", value)
+        return function(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def bind(
+    name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """`signature.bind`, whose errors name the public function and the argument, and say what to write instead."""
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError:
+        raise TypeError(f"{name}: {_mismatch(name, signature, args, kwargs)}") from None
+
+
+def _mismatch(name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    parameters = [p for p in signature.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    names = [p.name for p in parameters]
+    places = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    if unknown := next((given for given in kwargs if given not in names), None):
+        near = difflib.get_close_matches(unknown, names, n=1)
+        known = f"did you mean {near[0]}?" if near else f"the arguments are {', '.join(names) or 'none'}"
+        return f"unknown argument {unknown}; {known}"
+    if len(args) > len(places):
+        count = "argument" if len(places) == 1 else "arguments"
+        rest = names[len(places) :]
+        advice = f"; name the others, as in {rest[0]}={code_of(args[len(places)])}" if rest else ""
+        taken = f" ({', '.join(places)})" if places else ""
+        return f"takes {len(places) or 'no'} positional {count}{taken}, got {len(args)}{advice}"
+    if twice := next((given for given in places[: len(args)] if given in kwargs), None):
+        return f"{twice} is given twice, by position and by name; give it once"
+    missing = next(
+        p.name for i, p in enumerate(parameters) if p.default is p.empty and p.name not in kwargs and i >= len(args)
+    )
+    return f"the argument {missing} is missing; write {name}({missing}=...)"
