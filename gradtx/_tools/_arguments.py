@@ -7,7 +7,9 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
-from gradtx._tools._words import code_of, summary
+import numpy as np
+
+from gradtx._tools._words import code_of, same, summary
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,3 +111,28 @@ def _mismatch(name: str, signature: inspect.Signature, args: Sequence[Any], kwar
         p.name for i, p in enumerate(parameters) if p.default is p.empty and p.name not in kwargs and i >= len(args)
     )
     return f"the argument {missing} is missing; write {name}({missing}=...)"
+
+
+def refuse_idle(
+    where: str, signature: inspect.Signature, arguments: Mapping[str, object], idle: Mapping[str, str]
+) -> None:
+    """Complains about an argument that has no effect because another one is None, False or zero.
+
+    Args:
+        where: The name of the public function.
+        signature: The signature of the function, which has the defaults.
+        arguments: The value of every argument.
+        idle: Argument → the argument without which it has no effect.
+    """
+    for name, other in idle.items():
+        value, reason = arguments[name], arguments[other]
+        if is_off(reason) and not same(value, signature.parameters[name].default):
+            raise ValueError(
+                f"{where}: {name}={code_of(value)} has no effect with {other}={code_of(reason)}; "
+                f"set {other}, or leave out {name}"
+            )
+
+
+def is_off(value: object) -> bool:
+    """Whether a value is None, False or zero at every step. A schedule, a tunable or a JAX array may be more than 0."""
+    return value is None or (isinstance(value, bool | int | float | np.number) and not value)

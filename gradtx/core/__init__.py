@@ -36,7 +36,9 @@ from gradtx.core._rule import Rule as Rule
 from gradtx.core._rule import Schedule as Schedule
 from gradtx.core._rule import Scope as Scope
 from gradtx.core._rule import Slot as Slot
+from gradtx.core._rule import Slots as Slots
 from gradtx.core._rule import Technique as Technique
+from gradtx.core._rule import Updated as Updated
 from gradtx.core._slots import check_slots as check_slots
 from gradtx.core._slots import widened as widened
 from gradtx.core._stage import Only as Only
