@@ -125,8 +125,8 @@ def refuse_idle(
         idle: Argument → the argument without which it has no effect.
     """
     for name, other in idle.items():
-        value, reason = arguments[name], arguments[other]
-        if is_off(reason) and not same(value, signature.parameters[name].default):
+        value, reason, default = arguments[name], arguments[other], signature.parameters[name].default
+        if is_off(reason) and default is not inspect.Parameter.empty and not same(value, default):
             raise ValueError(
                 f"{where}: {name}={code_of(value)} has no effect with {other}={code_of(reason)}; "
                 f"set {other}, or leave out {name}"

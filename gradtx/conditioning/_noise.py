@@ -35,8 +35,6 @@ class AddNoise(Rule):
     eta: NonNegative
     gamma: NonNegative
     key: Key
-
-    idle = {"gamma": "eta"}
     needs = frozenset({"key"})
 
     def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:

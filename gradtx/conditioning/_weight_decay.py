@@ -1,12 +1,16 @@
 """Weight decay."""
 
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import KW_ONLY
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx._tools import NonNegative, is_zero
-from gradtx.core import At, LearningRate, Rule, Slots, Updated, as_transformation, with_mask
+from gradtx._tools import NonNegative, Selects, bind, is_zero, refuse_idle
+from gradtx.core import At, LearningRate, Rule, Slots, Transformation, Updated, as_transformation, only
 
 
 class AddDecayedWeights(Rule):
@@ -83,8 +87,30 @@ class DecayWeights(Rule):
         return g - self.learning_rate * self.weight_decay * decayed, {}
 
 
-add_decayed_weights = with_mask(as_transformation(AddDecayedWeights), without="weight_decay")
-decay_weights = with_mask(as_transformation(DecayWeights), without="weight_decay")
+def _with_mask(make: Callable[..., Transformation]) -> Callable[..., Transformation]:
+    """`make` with a further argument `mask`, the selector of `only`."""
+    plain = list(inspect.signature(make).parameters.values())
+    places = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in plain)
+    place = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    mask = inspect.Parameter("mask", place, default=None, annotation="Selector | None")
+    signature = inspect.Signature([*plain[:places], mask, *plain[places:]], return_annotation="Transformation")
+
+    @functools.wraps(make)
+    def masked(*args: Any, **kwargs: Any) -> Transformation:
+        bound = bind(make.__name__, signature, args, kwargs)
+        bound.apply_defaults()
+        refuse_idle(make.__name__, signature, bound.arguments, {"mask": "weight_decay"})
+        selector = bound.arguments.pop("mask")
+        tx = make(**bound.arguments)
+        return tx if selector is None else only(Selects().check(f"{make.__name__}: mask", selector), tx)
+
+    masked.__signature__ = signature  # type: ignore[attr-defined]
+    del masked.__wrapped__
+    return masked
+
+
+add_decayed_weights = _with_mask(as_transformation(AddDecayedWeights))
+decay_weights = _with_mask(as_transformation(DecayWeights))
 
 
 def _aligned(param: jax.Array, descent: jax.Array) -> jax.Array:

@@ -58,7 +58,6 @@ from gradtx.core._transformation import chain as chain
 from gradtx.core._transformation import named as named
 from gradtx.core._transformation import only as only
 from gradtx.core._transformation import stacked as stacked
-from gradtx.core._transformation import with_mask as with_mask
 from gradtx.core._tree_stage import TreeAt as TreeAt
 from gradtx.core._tree_stage import TreeStage as TreeStage
 from gradtx.core._tunable import Tunable as Tunable

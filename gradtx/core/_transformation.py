@@ -9,7 +9,7 @@ from typing import Annotated, Any, ParamSpec, TypeAlias
 import jax
 import optax
 
-from gradtx._tools import Selector, Selects, bind, flatten, hyperparameters, refuse_idle
+from gradtx._tools import Selector, Selects, flatten, hyperparameters
 from gradtx.core._lift import Lift
 from gradtx.core._rule import Rule
 from gradtx.core._slots import widened
@@ -210,33 +210,6 @@ def as_transformation(rule: Callable[P, Rule | TreeStage]) -> Callable[P, Transf
     del make.__wrapped__
     make.__signature__ = _signature(rule)  # type: ignore[attr-defined]
     return make
-
-
-def with_mask(make: Callable[..., Transformation], without: str) -> Callable[..., Transformation]:
-    """A public function with a further argument `mask`: the selector of `only`.
-
-    Args:
-        make: The function of a rule.
-        without: The argument of `make` without which a mask has no effect.
-    """
-    plain = list(inspect.signature(make).parameters.values())
-    places = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in plain)
-    place = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    mask = inspect.Parameter("mask", place, default=None, annotation="Selector | None")
-    signature = inspect.Signature([*plain[:places], mask, *plain[places:]], return_annotation="Transformation")
-
-    @functools.wraps(make)
-    def masked(*args: Any, **kwargs: Any) -> Transformation:
-        bound = bind(make.__name__, signature, args, kwargs)
-        bound.apply_defaults()
-        refuse_idle(make.__name__, signature, bound.arguments, {"mask": without})
-        selector = bound.arguments.pop("mask")
-        tx = make(**bound.arguments)
-        return tx if selector is None else only(Selects().check(f"{make.__name__}: mask", selector), tx)
-
-    masked.__signature__ = signature  # type: ignore[attr-defined]
-    del masked.__wrapped__
-    return masked
 
 
 class Transforms:

@@ -1,11 +1,11 @@
 """AdaGrad."""
 
 from dataclasses import KW_ONLY
-from typing import Unpack
+from typing import Annotated, Unpack
 
 import jax
 
-from gradtx._tools import NonNegative, abs_sq, is_zero, root
+from gradtx._tools import Interval, NonNegative, abs_sq, is_zero, root
 from gradtx.core import (
     At,
     Hyper,
@@ -63,7 +63,7 @@ def adagrad(
     eps: Hyper = 1e-7,
     *,
     eps_inside_sqrt: bool = True,
-    learning_rate_decay: NonNegative = 0.0,
+    learning_rate_decay: Annotated[float, Interval(0.0, hyper=False)] = 0.0,
     **decay: Unpack[WeightDecay],
 ) -> Transformation:
     """AdaGrad divides gradients by the root of the sum of all their squares. `scale_by_rss` has the equation.
