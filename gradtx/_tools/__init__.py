@@ -3,6 +3,7 @@
 from gradtx._tools._arguments import Kind as Kind
 from gradtx._tools._arguments import bind as bind
 from gradtx._tools._arguments import checked as checked
+from gradtx._tools._arguments import is_off as is_off
 from gradtx._tools._arguments import kind_of as kind_of
 from gradtx._tools._arguments import kinds_of as kinds_of
 from gradtx._tools._arguments import refuse_idle as refuse_idle

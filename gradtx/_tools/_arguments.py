@@ -5,7 +5,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from gradtx._tools._words import code_of, same, summary
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Idle: TypeAlias = Mapping[str, str | tuple[str, ...]]
+"""Argument → the argument, or several arguments, without which it has no effect."""
 
 
 class Kind(NamedTuple):
@@ -113,18 +115,17 @@ def _mismatch(name: str, signature: inspect.Signature, args: Sequence[Any], kwar
     return f"the argument {missing} is missing; write {name}({missing}=...)"
 
 
-def refuse_idle(
-    where: str, signature: inspect.Signature, arguments: Mapping[str, object], idle: Mapping[str, str]
-) -> None:
-    """Complains about an argument that has no effect because another one is None, False or zero.
+def refuse_idle(where: str, signature: inspect.Signature, arguments: Mapping[str, object], idle: Idle) -> None:
+    """Complains about an argument that has no effect because another one switches it off: see `is_off`.
 
     Args:
         where: The name of the public function.
         signature: The signature of the function, which has the defaults.
         arguments: The value of every argument.
-        idle: Argument → the argument without which it has no effect.
+        idle: What each argument depends on.
     """
-    for name, other in idle.items():
+    pairs = [(name, other) for name, others in idle.items() for other in _several(others)]
+    for name, other in pairs:
         value, reason, default = arguments[name], arguments[other], signature.parameters[name].default
         if is_off(reason) and default is not inspect.Parameter.empty and not same(value, default):
             raise ValueError(
@@ -133,6 +134,10 @@ def refuse_idle(
             )
 
 
+def _several(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
 def is_off(value: object) -> bool:
-    """Whether a value is None, False or zero at every step. A schedule, a tunable or a JAX array may be more than 0."""
-    return value is None or (isinstance(value, bool | int | float | np.number) and not value)
+    """Whether a value is None, False, zero or infinite at every step, unlike a schedule, a tunable or a JAX array."""
+    return value is None or (isinstance(value, bool | int | float | np.number) and (not value or np.isinf(value)))

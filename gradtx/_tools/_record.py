@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gradtx._tools._arguments import bind, kinds_of, refuse_idle
+from gradtx._tools._arguments import Idle, bind, kinds_of, refuse_idle
 from gradtx._tools._words import code_of, same
 
 
@@ -25,11 +25,11 @@ class Record:
     of `jax.jit`.
 
     label: The name of the public function that makes the record.
-    idle: Field → the field without which it has no effect. A value other than the default is then an error.
+    idle: Field → the field, or fields, without which it has no effect. A value other than the default is then an error.
     """
 
     label: ClassVar[str]
-    idle: ClassVar[Mapping[str, str]] = {}
+    idle: ClassVar[Idle] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -37,6 +37,7 @@ class AdaptiveGradClip(Rule):
     clipping: Bound
     eps: NonNegative = 1e-3
 
+    idle = {"eps": "clipping"}
     scope = Scope.LEAF
     needs = frozenset({"param"})
 

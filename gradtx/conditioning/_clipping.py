@@ -65,6 +65,7 @@ class ClipByGlobalNorm(Rule):
     _: KW_ONLY
     eps: NonNegative = 0.0
 
+    idle = {"eps": "max_norm"}
     scope = Scope.TREE
 
     def measure(self, grads: Sequence[jax.Array], slots: Slots, at: At) -> dict[str, jax.Array]:
@@ -99,6 +100,7 @@ class ClipByNorm(Rule):
     _: KW_ONLY
     eps: NonNegative = 0.0
 
+    idle = {"eps": "max_norm"}
     scope = Scope.LEAF
 
     def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:

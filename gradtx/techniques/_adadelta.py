@@ -1,10 +1,10 @@
 """Adadelta."""
 
-from typing import Unpack
+from typing import Annotated, Any, Unpack
 
 import jax
 
-from gradtx._tools import Fraction, NonNegative, abs_sq, root
+from gradtx._tools import Fraction, Interval, abs_sq, root
 from gradtx.core import At, Hyper, Role, Rule, Slot, Slots, Transformation, Updated, as_transformation
 from gradtx.techniques._moments import ema_of_squares, quotient
 from gradtx.techniques._optimizer import WeightDecay, framed, optimizer
@@ -17,14 +17,14 @@ class ScaleByAdadelta(Rule):
 
     Args:
         decay: ρ in [0, 1].
-        eps: ε ≥ 0. With ε = 0 every update is 0, because δ₀ = 0.
+        eps: ε > 0. With ε = 0 every update would be 0, because δ₀ = 0.
 
     Source: Zeiler 2012, arXiv:1212.5701, Algorithm 1, with the defaults of optax and PyTorch; Keras has ρ = 0.95
     and ε = 1e-7. In all three, δ averages u before the learning rate.
     """
 
     decay: Fraction = 0.9
-    eps: NonNegative = 1e-6
+    eps: Annotated[Any, Interval(0.0, above=True)] = 1e-6
 
     slots = {"nu": Slot(Role.SECOND_MOMENT), "delta": Slot(Role.SECOND_MOMENT)}
 

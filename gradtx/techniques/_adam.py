@@ -47,7 +47,7 @@ class ScaleByAdam(Rule):
         "nu": Slot(Role.SECOND_MOMENT),
         "nu_max": Slot(Role.SECOND_MOMENT, when="amsgrad"),
     }
-    idle = {"eps_hat": "eps"}
+    idle = {"eps_hat": ("eps", "b2")}
 
     def prepare(self, at: At) -> dict[str, Any]:
         """With w₁ = 1 - β₁ᵗ and w₂ = 1 - β₂ᵗ, u = μ / (√(ν + ε₀·w₂)·w₁/√w₂ + ε·w₁): one product an element."""

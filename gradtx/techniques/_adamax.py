@@ -33,7 +33,7 @@ class ScaleByAdamax(Rule):
     _: KW_ONLY
     eps_inside_max: bool = True
 
-    idle = {"eps_inside_max": "eps"}
+    idle = {"eps_inside_max": ("eps", "b2")}
     slots = {"mu": Slot(Role.FIRST_MOMENT), "nu": Slot(Role.SECOND_MOMENT)}
 
     def prepare(self, at: At) -> dict[str, jax.Array]:

@@ -41,6 +41,7 @@ class Asgd(Rule):
     alpha: Real = 0.75
     t0: Real = 1e6
 
+    idle = {"alpha": "lambd"}
     slots = {
         "average": Slot(Role.AVERAGE, fill="param"),
         "eta": Slot(Role.SCALAR, dtype=float),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 import jax
 import jax.numpy as jnp
 
-from gradtx._tools import Flat, Interval, Mask, NonNegative, abs_sq, ratio, root, select, times_plus
+from gradtx._tools import Flat, Interval, Mask, NonNegative, abs_sq, code_of, is_off, ratio, root, select, times_plus
 from gradtx.core import At, LearningRate, Role, Rule, Slot, Slots, Updated, as_transformation
 
 
@@ -54,9 +54,17 @@ class Ftrl(Rule):
         "accumulator": Slot(Role.SECOND_MOMENT, fill="initial_accumulator_value"),
         "linear": Slot(Role.FIRST_MOMENT),
     }
-    idle = {"mask": "weight_decay"}
+    idle = {"mask": "weight_decay", "initial_accumulator_value": "learning_rate_power"}
     needs = frozenset({"param"})
     by_parts = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if is_off(self.learning_rate_power) and is_off(self.l2_shrinkage) and not is_off(self.weight_decay):
+            raise ValueError(
+                f"ftrl: weight_decay={code_of(self.weight_decay)} has no effect with learning_rate_power=0.0 and "
+                "l2_shrinkage=0.0; set one of the two, or leave out weight_decay"
+            )
 
     def groups(self, params: Flat, where: str, check: bool) -> Mapping[int, Hashable] | None:
         return None if self.mask is None else select(self.mask, params, f"{where}: mask", check)

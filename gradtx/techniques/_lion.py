@@ -27,6 +27,7 @@ class ScaleByLion(Rule):
     b1: Fraction = 0.9
     b2: Fraction = 0.99
 
+    idle = {"b2": "b1"}
     slots = {"mu": Slot(Role.FIRST_MOMENT)}
 
     def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:

@@ -34,6 +34,7 @@ class ScaleByNadam(Rule):
     _: KW_ONLY
     momentum_decay: NonNegative | None = 4e-3
 
+    idle = {"momentum_decay": "b1"}
     slots = {
         "mu": Slot(Role.FIRST_MOMENT),
         "nu": Slot(Role.SECOND_MOMENT),

@@ -37,7 +37,7 @@ class ScaleByRadam(Rule):
     threshold: Bound = 5.0
     eps_hat: bool = False
 
-    idle = {"eps_hat": "eps"}
+    idle = {"eps": "b2", "threshold": "b2", "eps_hat": ("eps", "b2")}
     slots = {"mu": Slot(Role.FIRST_MOMENT), "nu": Slot(Role.SECOND_MOMENT)}
 
     def prepare(self, at: At) -> dict[str, jax.Array]:

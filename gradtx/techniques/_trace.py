@@ -49,6 +49,7 @@ class Trace(Rule):
     momentum_form: Literal["heavy_ball", "average"] = "heavy_ball"
     dampening: Real = 0.0
 
+    idle = {"nesterov": "momentum", "momentum_form": "momentum"}
     slots = {"buffer": Slot(Role.FIRST_MOMENT)}
 
     def __post_init__(self) -> None:

@@ -191,7 +191,10 @@ def test_values_out_of_range(make, words):
         (lambda: gx.chain(0.1), ["expected a gradient transformation", "0.1 (float)"]),
         (lambda: gx.sgd(0.1).init({"f": jnp.tanh}), ["init: the parameter at f", "has no gradient", "eqx.filter"]),
         (lambda: gx.sgd(0.1).init(jax.ShapeDtypeStruct((3,), jnp.float32)), ["jax.eval_shape(tx.init, params)"]),
-        (lambda: gx.hyperparams(optax.sgd(0.1), None), ["hyperparams: the first argument must be a transformation of gradtx"]),
+        (
+            lambda: gx.hyperparams(optax.sgd(0.1), None),
+            ["hyperparams: the first argument must be a"],
+        ),
         (lambda: gx.sgd(0.1).init("text"), ["init: the parameter at the root is 'text' (str)"]),
         (
             lambda: gx.sgd(0.1).update(1.0, optax.EmptyState()),
