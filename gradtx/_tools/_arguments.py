@@ -94,25 +94,28 @@ def bind(
 
 
 def _mismatch(name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    parameters = [p for p in signature.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    names = [p.name for p in parameters]
-    places = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    if unknown := next((given for given in kwargs if given not in names), None):
-        near = difflib.get_close_matches(unknown, names, n=1)
-        known = f"did you mean {near[0]}?" if near else f"the arguments are {', '.join(names) or 'none'}"
+    """What is wrong with the arguments of a call that does not fit the signature."""
+    named = {n: p for n, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    places = [n for n, p in named.items() if p.kind is not p.KEYWORD_ONLY]
+    if unknown := next((argument for argument in kwargs if argument not in named), None):
+        near = difflib.get_close_matches(unknown, named, n=1)
+        known = f"did you mean {near[0]}?" if near else f"the arguments are {', '.join(named) or 'none'}"
         return f"unknown argument {unknown}; {known}"
     if len(args) > len(places):
-        count = "argument" if len(places) == 1 else "arguments"
-        rest = names[len(places) :]
-        advice = f"; name the others, as in {rest[0]}={code_of(args[len(places)])}" if rest else ""
-        taken = f" ({', '.join(places)})" if places else ""
-        return f"takes {len(places) or 'no'} positional {count}{taken}, got {len(args)}{advice}"
-    if twice := next((given for given in places[: len(args)] if given in kwargs), None):
+        return _too_many(list(named), places, args)
+    if twice := next((argument for argument in places[: len(args)] if argument in kwargs), None):
         return f"{twice} is given twice, by position and by name; give it once"
-    missing = next(
-        p.name for i, p in enumerate(parameters) if p.default is p.empty and p.name not in kwargs and i >= len(args)
-    )
+    given = {*places[: len(args)], *kwargs}
+    missing = next(n for n, p in named.items() if p.default is p.empty and n not in given)
     return f"the argument {missing} is missing; write {name}({missing}=...)"
+
+
+def _too_many(names: list[str], places: list[str], args: Sequence[Any]) -> str:
+    count = f"{len(places) or 'no'} positional {'argument' if len(places) == 1 else 'arguments'}"
+    taken = f" ({', '.join(places)})" if places else ""
+    rest = names[len(places) :]
+    advice = f"; name the others, as in {rest[0]}={code_of(args[len(places)])}" if rest else ""
+    return f"takes {count}{taken}, got {len(args)}{advice}"
 
 
 def refuse_idle(where: str, signature: inspect.Signature, arguments: Mapping[str, object], idle: Idle) -> None:
