@@ -32,11 +32,13 @@ def limits_around(points: np.ndarray, narrow: tuple[bool, bool] = (False, False)
     """
     low, high = points.min(0), points.max(0)
     middle, extent = (low + high) / 2, high - low
+    ulp = float(jnp.finfo(jnp.result_type(float)).eps) * np.abs(points).max(0)
+    extent = np.where(extent > 4 * ulp, extent, 0.0)  # points that differ by rounding are equal
     if (extent > 0).any():
         extent = np.where(narrow & (extent > 0), extent, np.maximum(extent, extent.max() / 20))
     else:
         extent = np.full(2, np.abs(middle).max() or 1.0)
-    extent = np.maximum(extent, _ULPS * float(jnp.finfo(jnp.result_type(float)).eps) * np.abs(middle))
+    extent = np.maximum(extent, _ULPS * ulp)
     return np.stack([middle - 0.6 * extent, middle + 0.6 * extent], 1)
 
 

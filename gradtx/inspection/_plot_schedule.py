@@ -217,7 +217,9 @@ def _at_all(schedule: Schedule, steps: np.ndarray) -> object:
     """What a schedule returns at all steps, of one vectorised call if JAX can trace the schedule."""
     try:
         return jax.vmap(schedule)(jnp.asarray(steps))
-    except TypeError:  # JAX's errors about branches and conversions of traced numbers are TypeErrors
+    except (TypeError, jax.dtypes.TypePromotionError):
+        # JAX raises TypeErrors at branches on traced numbers and at their conversions. Strict promotion of dtypes
+        # refuses traced numbers in expressions that take Python's numbers.
         return [schedule(step) for step in steps.tolist()]
 
 

@@ -156,7 +156,8 @@ def _fall(losses: jax.Array, beta: float, skip_begin: int, skip_end: int) -> tup
     falling = used & (at <= bottom)
     level = _mean_around(losses, falling, beta)
     before, after = jnp.roll(level, 1).at[0].set(level[0]), jnp.where(at < bottom, jnp.roll(level, -1), level)
-    slopes = (after - before) / jnp.clip(jnp.minimum(at, 1) + jnp.minimum(bottom - at, 1), 1)
+    distance = jnp.where((at == 0) | (at == bottom), 1.0, 2.0)  # differences are one-sided at the ends
+    slopes = (after - before) / distance.astype(level.dtype)
     slopes = jnp.where((skip_begin <= at) & (at <= bottom - skip_end) & falling, slopes, jnp.inf)
     index = jnp.where(jnp.min(slopes) < 0, jnp.argmin(slopes), -1)
     return jnp.where(used, _mean_around(losses, used, beta), jnp.nan), index

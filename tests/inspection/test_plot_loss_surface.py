@@ -185,7 +185,7 @@ STILL = jax.tree.map(lambda p: np.stack([np.asarray(p)] * 2), PARAMS)
             PARAMS,
             {"path": PARAMS},
             ValueError,
-            r"the path at bias must have the shape \(steps, \*\(5,\)\), with",
+            r"the path at bias must have the shape \(steps, \*\(5,\)\) with the same number of steps",
         ),
         (
             loss,
