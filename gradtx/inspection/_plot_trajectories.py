@@ -285,7 +285,7 @@ def _to_show(points: np.ndarray, values: np.ndarray, escaping: np.ndarray, marks
         first = points[finite[:, 1], 1]
         nearest = first[np.abs(first - points[0, 0]).max(-1).argsort()[:1]]
         return marks if (marks != marks[0]).any() else np.vstack([marks, nearest])
-    low = finite & ~escaping & (values <= start + (start - lowest) / 4)
+    low = np.asarray(finite & ~escaping & (values <= start + (start - lowest) / 4))
     settled = low & ~escaping.any(1)[:, None]
     if (points[settled] != points[0, 0]).any():
         low = settled  # a trajectory that moves away ever faster sets the scale only if no other trajectory does
@@ -319,7 +319,7 @@ def _change(fn: Callable[[jax.Array], Number], points: np.ndarray) -> tuple[bool
     middle = (low + high) / 2
     cross = [(low[0], middle[1]), middle, (high[0], middle[1]), (middle[0], low[1]), middle, (middle[0], high[1])]
     values = np.asarray(jax.vmap(fn)(jnp.asarray(np.stack(cross), float)), float).reshape(2, 3)
-    along = np.nan_to_num(np.ptp(values, axis=1), nan=0.0, posinf=0.0)
+    along = np.nan_to_num(values.max(1) - values.min(1), nan=0.0, posinf=0.0)
     return bool(along[0] >= along[1] / 100 > 0), bool(along[1] >= along[0] / 100 > 0)
 
 

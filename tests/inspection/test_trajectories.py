@@ -243,7 +243,7 @@ def test_if_all_diverge_the_marks_or_the_shortest_first_step_set_the_scale():
     ],
 )
 def test_the_margin_of_a_single_point_is_that_of_its_scale(start, expected):
-    figure = plot_trajectories(rosenbrock, gx.sgd(0.0), start, 3)
+    figure = plot_trajectories(ravine, gx.sgd(0.0), start, 3)
     np.testing.assert_allclose(limits(figure), expected, rtol=1e-6)
     assert len(figure.axes) == 2  # contours are drawn, so the grid points are distinct
     figure.draw_without_rendering()
