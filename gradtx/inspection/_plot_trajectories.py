@@ -285,13 +285,13 @@ def _to_show(points: np.ndarray, values: np.ndarray, escaping: np.ndarray, marks
         first = points[finite[:, 1], 1]
         nearest = first[np.abs(first - points[0, 0]).max(-1).argsort()[:1]]
         return marks if (marks != marks[0]).any() else np.vstack([marks, nearest])
-    low = np.asarray(finite & ~escaping & (values <= start + (start - lowest) / 4))
-    settled = low & ~escaping.any(1)[:, None]
+    low = finite & ~escaping & (values <= start + (start - lowest) / 4)
+    settled = low & ~escaping.any(1, keepdims=True)
     if (points[settled] != points[0, 0]).any():
         low = settled  # a trajectory that moves away ever faster sets the scale only if no other trajectory does
     core = np.vstack([marks, points[low]])
     # A trajectory that ends low is shown with its detours, unless these would make all else small.
-    detours = points[low[:, -1:] & finite & ~low]
+    detours = points[finite & ~low & np.take(low, [-1], axis=1)]
     middle, extent = (core.min(0) + core.max(0)) / 2, np.ptp(core, axis=0)
     return np.vstack([core, detours[(np.abs(detours - middle) <= 1.5 * extent).all(-1)]])
 
