@@ -32,7 +32,7 @@ class Kind(NamedTuple):
         if self.kind is bool and not isinstance(value, bool):
             raise TypeError(f"{where} must be True or False, got {summary(value)}")
         if typing.get_origin(self.kind) is Literal and value not in typing.get_args(self.kind):
-            words = ", ".join(map(repr, typing.get_args(self.kind)))
+            words = ", ".join(map(repr, (*typing.get_args(self.kind), *([None] if self.optional else []))))
             raise ValueError(f"{where} must be one of {words}, got {code_of(value)}")
         return value
 
