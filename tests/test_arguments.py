@@ -6,10 +6,12 @@ The float64 references decide what has an effect, so a constructor cannot grade 
 import inspect
 import itertools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import gradtx as gx
+from gradtx.core import Stateful
 from tests import cases
 
 PARAMS = {"kernel": np.array([[0.4, -1.5], [2.0, 0.3]]), "bias": np.array([0.7, -0.2])}
@@ -140,3 +142,126 @@ def test_an_argument_without_effect_is_an_error(name, b):
             assert error.startswith(f"{name}: "), error
             assert f"{b}=" in error, error
             assert "leave out" in error, error
+
+
+# A value of 0 is as legal as a learning rate of 0, whatever shape it is given.
+# Of schedules: what is required, and other values of every argument, those that switch something off among them.
+SCHEDULES = {
+    "cosine_decay": (
+        {"init_value": 0.7, "decay_steps": 20},
+        {"init_value": [0.5], "decay_steps": [30], "alpha": [0.1], "exponent": [2.0], "end_value": [0.0, 0.2]}
+        | {"periodic": [True]},
+    ),
+    "cosine_restarts": (
+        {"init_value": 0.7, "first_steps": 10},
+        {"init_value": [0.5], "first_steps": [7], "t_mul": [2.0], "m_mul": [0.5], "alpha": [0.1]}
+        | {"end_value": [0.0, 0.2]},
+    ),
+    "cyclic": (
+        {"init_value": 0.1, "peak_value": 0.5, "up_steps": 4},
+        {"init_value": [0.0], "peak_value": [0.9], "up_steps": [3], "down_steps": [6], "decay_rate": [0.9]}
+        | {"kind": ["triangular2", "exp_range"], "base_momentum": [0.0, 0.5], "max_momentum": [0.0, 0.8, 0.95]},
+    ),
+    "exponential_decay": (
+        {"init_value": 0.7, "transition_steps": 10, "decay_rate": 0.5},
+        {"init_value": [0.5], "transition_steps": [7], "decay_rate": [1.0, 0.8], "transition_begin": [3]}
+        | {"staircase": [True], "end_value": [0.2]},
+    ),
+    "inverse_time_decay": (
+        {"init_value": 0.7, "transition_steps": 10, "decay_rate": 0.5},
+        {"init_value": [0.5], "transition_steps": [7], "decay_rate": [0.0, 0.8], "transition_begin": [3]}
+        | {"staircase": [True]},
+    ),
+    "linear": (
+        {"init_value": 0.7, "end_value": 0.1, "transition_steps": 20},
+        {"init_value": [0.5], "end_value": [0.0], "transition_steps": [0, 30], "transition_begin": [3]},
+    ),
+    "polynomial": (
+        {"init_value": 0.7, "end_value": 0.1, "transition_steps": 20, "power": 2.0},
+        {"init_value": [0.5], "end_value": [0.0], "transition_steps": [30], "power": [1.0], "cycle": [True]}
+        | {"transition_begin": [3]},
+    ),
+    "one_cycle": (
+        {"peak_value": 0.5, "transition_steps": 40},
+        {"peak_value": [0.9], "transition_steps": [30], "pct_start": [0.0, 0.2], "pct_final": [0.7]}
+        | {"phases": [3], "kind": ["linear"], "div_factor": [1.0, 10.0], "final_div_factor": [1.0, 100.0]}
+        | {"base_momentum": [0.0, 0.8], "max_momentum": [0.85, 0.9], "knots": ["optax"]},
+    ),
+    "per_epoch": (
+        {"schedule": gx.schedules.linear(0.7, 0.1, 5), "steps_per_epoch": 7},
+        {"steps_per_epoch": [5], "staircase": [False]},
+    ),
+    "piecewise_constant": (
+        {"values": (0.7, 0.1), "boundaries": (9,)},
+        {"values": [(0.7, 0.2)], "boundaries": [(20,)], "boundary": ["after"]},
+    ),
+    "piecewise_interpolate": (
+        {"values": (0.7, 0.1), "boundaries": (9,)},
+        {"values": [(0.7, 0.2)], "boundaries": [(20,)], "kind": ["cosine"]},
+    ),
+    "warmup": (
+        {"schedule": gx.schedules.linear(0.7, 0.1, 30), "steps": 10},
+        {"steps": [0, 5], "init_value": [0.2], "kind": ["exponential"]},
+    ),
+    "warmup_cosine": (
+        {"init_value": 0.1, "peak_value": 0.7, "warmup_steps": 10, "decay_steps": 40},
+        {"init_value": [0.3], "peak_value": [0.5], "warmup_steps": [0, 5], "decay_steps": [30], "end_value": [0.2]}
+        | {"exponent": [2.0]},
+    ),
+    "warmup_stable_decay": (
+        {"init_value": 0.1, "peak_value": 0.7, "warmup_steps": 10, "stable_steps": 10, "decay_steps": 20},
+        {"init_value": [0.3], "peak_value": [0.5], "warmup_steps": [0, 5], "stable_steps": [0], "decay_steps": [0, 30]}
+        | {"end_value": [0.2], "kind": ["cosine", "sqrt"]},
+    ),
+    "plateau": (
+        {"patience": 2},
+        {"patience": [0], "rtol": [0.0, 0.2], "atol": [0.3], "cooldown": [3], "accumulation_size": [2]}
+        | {"mode": ["max"], "counting": ["keras"], "relative_to": ["value"]},
+    ),
+    "reduce_on_plateau": (
+        {"value": 0.5, "patience": 2},
+        {"factor": [0.5], "patience": [0], "rtol": [0.0, 0.2], "atol": [0.3], "cooldown": [3]}
+        | {"accumulation_size": [2], "min_value": [0.1], "min_change": [0.2], "mode": ["max"], "counting": ["keras"]}
+        | {"relative_to": ["value"]},
+    ),
+    "target": ({"value": 0.5}, {"value": [-0.5], "mode": ["max"]}),
+}
+METRICS = [-0.1, -0.12, -0.120005, -0.3, -0.25, -0.35, 0.9, 0.4, 0.5, 0.55, -0.3, -0.32, 0.1, -0.4, -0.41, -0.41, -0.6]
+METRICS += [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, -1.0, -1.1, -1.05, -1.3]
+
+
+def values_of(schedule):
+    if isinstance(schedule, Stateful):
+        state, values = schedule.init(), []
+        for step, metric in enumerate(METRICS):
+            state = schedule.observe(state, jnp.float32(metric), jnp.int32(step))
+            values.append(schedule.now(state, jnp.int32(step + 1)))
+        return np.asarray(values)
+    steps = jnp.arange(60)
+    momentum = getattr(schedule, "momentum", None)
+    return np.asarray([schedule(steps), *([] if momentum is None else [momentum(steps)])])
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_argument_of_a_schedule_is_tried(name):
+    tried = {n for arguments in SCHEDULES[name] for n in arguments}
+    assert set(inspect.signature(getattr(gx.schedules, name)).parameters) - tried <= {"name"}
+
+
+@pytest.mark.parametrize(("name", "b"), [(name, b) for name, (_, values) in SCHEDULES.items() for b in values])
+def test_an_argument_of_a_schedule_without_effect_is_an_error(name, b):
+    make, (required, values) = getattr(gx.schedules, name), SCHEDULES[name]
+    if b in required:
+        pytest.skip("it cannot be left out")
+    others = [(a, va) for a in values if a != b for va in values[a]]
+    for (a, va), vb in itertools.product(others, values[b]):
+        arguments = required | {a: va}
+        if complaint(make, arguments):
+            continue
+        error = complaint(make, arguments | {b: vb})
+        if error:
+            assert error.startswith(f"{name}: "), error
+            assert f"{b}=" in error and "leave out" in error, error  # noqa: PT018, one message
+        else:
+            idle = np.array_equal(values_of(make(**arguments, **{b: vb})), values_of(make(**arguments)), equal_nan=True)
+            assert not idle, f"{name}: {b}={vb!r} has no effect with {a}={va!r}, and is accepted"
