@@ -10,9 +10,9 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 
-from gradtx._tools import Kind, Selects, bind, kind_of, kinds_of, refuse_idle
+from gradtx._tools import Idle, Kind, Selects, bind, kind_of, kinds_of, refuse_idle
 from gradtx.conditioning import add_decayed_weights, decay_weights
 from gradtx.core import (
     Fraction,
@@ -52,7 +52,7 @@ KINDS: Mapping[str, Kind] = {
     "learning_rate": kind_of(LearningRate),
     "weight_decay": kind_of(NonNegative),
     "weight_decay_mode": kind_of(WeightDecayMode),
-    "mask": kind_of(Annotated[Any, Selects()] | None),
+    "mask": Kind(Selects(), optional=True),
     "momentum": kind_of(Fraction | None),
     "nesterov": kind_of(bool),
     "momentum_form": kind_of(MomentumForm),
@@ -134,7 +134,8 @@ def framed(
     if velocity:
         rate = chain(rate, trace(momentum, nesterov, dampening=dampening))
     elif not is_zero(momentum):
-        direction = (*direction, trace(momentum, nesterov, momentum_form=momentum_form, dampening=dampening))
+        form = "average" if momentum_form == "average" else "heavy_ball"
+        direction = (*direction, trace(momentum, nesterov, momentum_form=form, dampening=dampening))
     if is_zero(weight_decay):
         return chain(*direction, rate)
     match mode:
@@ -156,7 +157,7 @@ def _public(
 ) -> Any:
     signature = _signature(make, defaults)
     kinds = {**kinds_of(make), **KINDS, **({} if rule is None else kinds_of(rule))}
-    idle = {n: other for n, other in IDLE.items() if n in signature.parameters} | (rule.idle if rule else {})
+    idle: Idle = {n: other for n, other in IDLE.items() if n in signature.parameters} | dict(rule.idle if rule else {})
 
     @functools.wraps(make)
     def build(*args: Any, **kwargs: Any) -> Any:
