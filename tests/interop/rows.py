@@ -69,7 +69,6 @@ TORCH = [
         [NONE, DECAY],
     ),
     *crossed("SGD", [{"lr": 0.05} | UP], [NONE, {"momentum": 0.8, "dampening": 0.3}], [NONE, DECAY]),
-    Row("SGD", {"lr": 0.05, "dampening": 0.5}),
     Row("Adagrad", NONE),
     *crossed(
         "Adagrad",
@@ -153,7 +152,6 @@ def _keras_adam(name: str) -> list[Row]:
 KERAS = [
     *_limited("SGD", {"learning_rate": 0.05}),
     *crossed("SGD", [{"learning_rate": 0.05, "momentum": 0.8}], [NONE, {"nesterov": True}], [NONE, DECAY, *LIMITS]),
-    Row("SGD", {"learning_rate": 0.05, "nesterov": True}),
     Row("SGD", {"learning_rate": 0.05, "momentum": 1.0}),
     *_limited("Adagrad", {"learning_rate": 0.1}),
     *crossed(

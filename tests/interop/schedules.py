@@ -47,7 +47,7 @@ TORCH_SCHEDULERS = [
         "CyclicLR",
         [{"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 20}],
         [NONE, {"step_size_down": 33}],
-        [NONE, {"mode": "triangular2"}, {"mode": "exp_range", "gamma": 0.99}, {"gamma": 0.9}],
+        [NONE, {"mode": "triangular2"}, {"mode": "exp_range", "gamma": 0.99}],
         [NONE, MOMENTA],
     ),
     *crossed(
@@ -102,7 +102,6 @@ KERAS_SCHEDULES = [
         [NONE, {"alpha": 0.1}],
         [
             NONE,
-            {"warmup_steps": 40},
             {"warmup_target": 0.5, "warmup_steps": 40},
             {"warmup_target": 0.05, "warmup_steps": 40},
         ],

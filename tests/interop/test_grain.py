@@ -218,9 +218,11 @@ def test_bad_calls():
             next(iter(dataset))
     with pytest.raises(ValueError, match=r"expected \(\) for the inputs float32\[3\]") as error:
         apply(examples(), TX, STATE, select="x")[0]
-    assert error.value.__notes__[-1:] == ["The elements of the dataset were taken as batches, as batched=True says."]
-    with pytest.raises(KeyError, match="z"):
+    assert error.value.__notes__[-1:] == ["apply: batched=True, so each element was taken as a batch"]
+    with pytest.raises(KeyError, match=r"apply: select='z' is no part of an element of the keys \['x', 'y', 'name'\]"):
         apply(examples(), TX, STATE, select="z")[0]
+    with pytest.raises(KeyError, match="learn: select=7 is no part of an element of type tuple"):
+        next(iter(learn(grain.MapDataset.source([(X[:4], 7)]), TX, STATE, select=7)))
     with pytest.raises(TypeError, match="must be real floating arrays, but are int"):
         next(iter(learn(grain.MapDataset.range(5).batch(2), TX, STATE)))
     with pytest.raises(ValueError, match="learns in no places"):

@@ -213,9 +213,51 @@ def test_ignores_how_pytorch_runs(name):
         assert make(**{argument: True}) == make()
 
 
+NO_EFFECT = [
+    ("SGD", {"dampening": 0.5}, "momentum"),
+    ("SGD", {"dampening": 0.5, "momentum": 0}, "momentum"),
+    ("ASGD", {"alpha": 0.5, "lambd": 0}, "lambd"),
+    *((name, {"decoupled_weight_decay": True}, "weight_decay") for name in ("Adam", "NAdam", "RAdam")),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "needed"), NO_EFFECT, ids=[f"{n}({a})" for n, a, _ in NO_EFFECT])
+def test_refuses_what_has_no_effect(name, arguments, needed):
+    argument = next(iter(arguments))
+    message = rf"^{name}: {argument}=\w.* has no effect without {needed}; give {needed}, or leave {argument} out$"
+    with pytest.raises(ValueError, match=message):
+        getattr(gt, name)(**arguments)
+    assert getattr(gt, name)(**arguments | {needed: 0.1}) != getattr(gt, name)(**{needed: 0.1})
+
+
+def test_accepts_a_default_that_has_no_effect():
+    assert gt.SGD(momentum=0, dampening=0.0, nesterov=False) == gt.SGD()
+    assert gt.ASGD(lambd=0, alpha=0.75) == gt.ASGD(lambd=0)
+    assert gt.Adam(weight_decay=0, decoupled_weight_decay=False) == gt.Adam()
+    assert gt.SGD(dampening=0.5, momentum=lambda step: 0.9) is not None  # a schedule may be above 0
+
+
+def test_names_the_drop_in_where_a_rate_cannot_decay():
+    with pytest.raises(ValueError, match=r"^Adagrad: lr_decay=0.1 needs an lr that is a number or a schedule"):
+        gt.Adagrad(lr=gx.tunable(0.1), lr_decay=0.1)
+    with pytest.raises(TypeError, match=r"^Rprop: lr must be a number, got"):
+        gt.Rprop(lr=lambda step: 0.1)
+
+
+@every_name
+def test_shows_types_without_ranges(name):
+    shown = str(inspect.signature(getattr(gt, name)))
+    assert f"lr: {'float' if name == 'Rprop' else repr('Hyper')} = " in shown
+    assert "Annotated" not in shown
+    assert "Interval" not in shown
+
+
 @every_name
 def test_takes_parameters_and_needs_none(name):
     make = getattr(gt, name)
     assert make({"w": np.zeros(3)}, lr=0.5) == make(lr=0.5) == make(None, 0.5)
     with pytest.raises(NotImplementedError, match=f"{name}.*group"):
         make([{"params": [np.zeros(3)], "lr": 0.1}])
+    for first in (0.1, lambda step: 0.1, gx.schedules.constant(0.1)):
+        with pytest.raises(TypeError, match=f"{name}: the first argument is params, as in PyTorch"):
+            make(first)
