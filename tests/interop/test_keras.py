@@ -18,11 +18,12 @@ NAMES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "Na
 live = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs Keras")
 every_name = pytest.mark.parametrize("name", NAMES)
 
-# Of float32 over 50 steps, relative to the largest element of the array at that step. gradtx is within 6.5e-7 of
-# Keras's float64, and within 1.2e-6 for the two below; Keras's own float32 within 1.7e-6: it rounds 1 - β₂ᵗ.
+# Errors of float32 over 50 steps, relative to the largest element of the array at that step. gradtx differs from
+# Keras's float64 by 6.5e-7 at most, and by 1.2e-6 for Lion and Ftrl. Keras's float32 differs by 1.7e-6: Keras rounds
+# 1 - β₂ᵗ.
 RTOL, RTOL_FLOAT32 = 1e-6, 3e-6
-# Where gradtx and Keras agree to the bit or nearly so, and share a larger error: Lion's steps of one size are rounded
-# one way at each of them, and Ftrl takes a difference of powers.
+# gradtx and Keras agree to the bit or nearly so for these two, and share a larger error. Lion's steps have one size,
+# and all are rounded in one direction. Ftrl takes a difference of powers.
 ALIKE = {"Lion": 2e-6, "Ftrl": 2e-6}
 
 
@@ -39,7 +40,7 @@ def ours(row: Row, varies: bool) -> np.ndarray:
 
 
 def trajectories():
-    """Neighbours share what gradtx computed. Keras is slow: live, a varying learning rate is enough."""
+    """Neighbours share the trajectory of gradtx. Keras is slow: only rows with a varying learning rate run live."""
     for name, row, varies in named(KERAS):
         for against in ("golden", "reference"):
             yield pytest.param(name, row, varies, against, id=f"{name}, {against}")

@@ -59,7 +59,7 @@ def test_values(name, row, key, library, alive):
     if not alive:
         expected = golden(f"{library}_schedules")[1][name]
     elif library == "torch":
-        with relaxed():  # SequentialLR warns of its own calls
+        with relaxed():  # SequentialLR warns about calls that it makes itself
             expected = run_scheduler(row, key)
     else:
         expected = run_schedule(row)
@@ -124,7 +124,7 @@ DRAWN = {
 
 
 def _effective(arguments):
-    """The drawn arguments without those that have no effect beside the others, which are refused."""
+    """The drawn arguments without those that have no effect: gradtx refuses them."""
     idle = {"warmup_steps"} if arguments.get("warmup_target", 0) is None else set()
     idle |= {"gamma"} if arguments.get("mode", "exp_range") != "exp_range" else set()
     return {name: value for name, value in arguments.items() if name not in idle}
@@ -182,7 +182,7 @@ def test_goes_wherever_a_learning_rate_does(name):
 @live("torch")
 @pytest.mark.parametrize("name", sorted(set(TORCH_NAMES) - set(WITHOUT_RATE)))
 def test_goes_on_after_the_last_epoch(name):
-    """PyTorch's reads the rate of the next step off the optimizer that the user has restored."""
+    """PyTorch's scheduler reads the learning rate of the next step from the optimizer that the user restored."""
     row, whole, done = FIRST[name], run_scheduler(FIRST[name]), 7
 
     def resume(optimizer):
@@ -212,7 +212,7 @@ CYCLES = [
 @pytest.mark.parametrize("row", CYCLES, ids=str)
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_trains_as_pytorch_does(name, row):
-    """With the momentum cycled too, Adam's in b1, whose bias it corrects by 1 - b1ᵗ with the present b1."""
+    """The momentum cycles too. Adam's is b1, and PyTorch corrects the bias by 1 - b1ᵗ with the present b1."""
     import torch
 
     cycle = schedule(gt, row)

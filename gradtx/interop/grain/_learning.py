@@ -1,4 +1,4 @@
-"""The dataset whose iterators learn, and the form of their statistics in Grain's checkpoints."""
+"""A dataset with iterators that learn, and the form of their statistics in Grain's checkpoints."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ class LearnIterDataset(grain.IterDataset):
 
 
 class LearnDatasetIterator(grain.DatasetIterator):
-    """An iterator whose checkpoint is the checkpoint of its parent and the statistics."""
+    """An iterator that learns. Its checkpoint is the checkpoint of its parent and the statistics."""
 
     def __init__(self, parent: grain.DatasetIterator, tx: Transformation, state: State, selection: Selection):
         super().__init__(parent)
@@ -96,13 +96,7 @@ def decode(function: str, encoded: Mapping[str, Encoded], like: State) -> State:
             f"{function}: the checkpoint is of another transformation or of other inputs: {wrong} is "
             f"{given.get(wrong, 'absent')}, expected {expected.get(wrong, 'absent')}"
         )
-    arrays = {
-        code: np.frombuffer(base64.b64decode(a["data"]), np.dtype(a["dtype"]).newbyteorder("<"))
-        .reshape(a["shape"])
-        .astype(a["dtype"])
-        for code, a in encoded.items()
-    }
-    flat = flatten(like)
+    arrays, flat = {code: _array(a) for code, a in encoded.items()}, flatten(like)
     return flat.unflatten([arrays.get(code) for code in flat.code()])
 
 
@@ -119,6 +113,12 @@ def entries(checkpoint: Tree) -> Iterator[dict[str, Encoded]]:
 def _leaves(state: State) -> dict[str, jax.Array]:
     flat = flatten(state)
     return {code: leaf for code, leaf in zip(flat.code(), flat.leaves, strict=True) if leaf is not None}
+
+
+def _array(encoded: Encoded) -> np.ndarray:
+    little_endian = np.dtype(encoded["dtype"]).newbyteorder("<")
+    flat = np.frombuffer(base64.b64decode(encoded["data"]), little_endian)
+    return flat.reshape(encoded["shape"]).astype(encoded["dtype"])
 
 
 def _kind(dtype: str, shape: tuple[int, ...] | list[int]) -> str:

@@ -32,7 +32,7 @@ UNSUPPORTED = {
 
 
 class Momenta(TypedDict, total=False):
-    """The arguments of a technique that say how Keras's velocity is kept."""
+    """The arguments of a technique for the momentum."""
 
     momentum: Hyper
     momentum_form: Literal["velocity"]
@@ -73,7 +73,7 @@ def constructor(
 
 
 def velocity(momentum: Hyper) -> Momenta:
-    """The arguments of a technique for Keras's momentum, whose buffer has the learning rate in it."""
+    """The arguments of a technique for Keras's momentum: the buffer has the learning rate in it."""
     return {} if is_zero(momentum) else {"momentum": momentum, "momentum_form": "velocity"}
 
 

@@ -239,7 +239,7 @@ def Lion(
     *,
     weight_decay: Hyper,
 ) -> Transformation:
-    """Lion takes steps of one size, whose signs are those of an averaged gradient.
+    """Lion takes steps of one size, with the signs of an averaged gradient.
 
     u = -learning_rate·sign(beta_1·m + (1-beta_1)·g), m = beta_2·m + (1-beta_2)·g. See `gradtx.lion`.
 

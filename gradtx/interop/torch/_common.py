@@ -59,7 +59,7 @@ def constructor(
 
 
 def decays(weight_decay: Hyper, mode: WeightDecayMode = "coupled") -> Decays:
-    """The arguments of a technique for PyTorch's weight decay, whose default is an L2 term in the gradient."""
+    """The arguments of a technique for weight decay. PyTorch's default is an L2 term in the gradient."""
     return {} if is_zero(weight_decay) else {"weight_decay": weight_decay, "weight_decay_mode": mode}
 
 

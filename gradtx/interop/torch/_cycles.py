@@ -47,8 +47,8 @@ def CyclicLR(
         max_lr: The highest learning rate, a number ≥ 0.
         step_size_up: The number of steps that rise, ≥ 1.
         step_size_down: The number of steps that fall, ≥ 1; None for `step_size_up`.
-        mode: "triangular"; "triangular2", which halves the height after every cycle; or "exp_range", whose height is
-            gammaᵗ.
+        mode: "triangular" for cycles of one height; "triangular2" to halve the height after every cycle; "exp_range"
+            to multiply it by gamma at every step.
         gamma: A number in (0, 1]; only with mode="exp_range". PyTorch ignores it otherwise.
         scale_fn: Must be None.
         scale_mode: Must be "cycle"; PyTorch ignores it without `scale_fn`.
@@ -80,7 +80,7 @@ def CyclicLR(
         up_steps=step_size_up,
         down_steps=step_size_down,
         kind=mode,
-        decay_rate=gamma,
+        decay_rate=gamma if mode == "exp_range" else 1.0,
         base_momentum=base_momentum,
         max_momentum=max_momentum,
     )

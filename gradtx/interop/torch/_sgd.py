@@ -205,7 +205,7 @@ def Rprop(
     etas: Annotated[tuple[Hyper, Hyper], ETAS] = (0.5, 1.2),
     step_sizes: Annotated[tuple[Hyper, Hyper], STEP_SIZES] = (1e-6, 50),
 ) -> Transformation:
-    """Rprop takes steps whose sizes follow the signs of the gradients only.
+    """Rprop chooses the sizes of its steps by the signs of the gradients only.
 
     A step size grows by etas[1] while the gradient keeps its sign, and shrinks by etas[0] if the sign changes. See
     `gradtx.rprop`.
