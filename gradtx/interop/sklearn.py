@@ -1,6 +1,6 @@
 """Conversion of fitted scalers from and to scikit-learn."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import jax
@@ -194,13 +194,13 @@ def _number(count: np.ndarray) -> np.number | np.ndarray:
     return count[0] if np.all(count == count[0]) else count
 
 
-_FROM: Mapping[str, Callable[..., tuple[Transformation, Values]]] = {
+_FROM: Mapping[str, Any] = {
     "StandardScaler": _from_standard,
     "MinMaxScaler": _from_min_max,
     "MaxAbsScaler": _from_max_abs,
     "RobustScaler": _from_robust,
 }
-_TO: Mapping[str, Callable[..., Converted]] = {
+_TO: Mapping[str, Any] = {
     "standardize": _to_standard,
     "min_max": _to_min_max,
     "max_abs": _to_max_abs,
