@@ -127,13 +127,9 @@ def _to_max_abs(rule: Any, slots: Any) -> tuple[str, dict[str, Any], dict[str, A
 
 def _from_robust(scaler: Any) -> tuple[Transformation, dict[str, Any]]:
     low, high = scaler.quantile_range
-    tx = robust(
-        (low, high),
-        centering=scaler.with_centering,
-        scaling=scaler.with_scaling,
-        unit_variance=scaler.unit_variance,
-        sample_size=2,
-    )
+    # Without scaling the other two arguments have no effect, and `robust` refuses them.
+    scaling = {"quantile_range": (low, high), "unit_variance": scaler.unit_variance} if scaler.with_scaling else {}
+    tx = robust(centering=scaler.with_centering, scaling=scaler.with_scaling, sample_size=2, **scaling)
     center, scale = (0.0 if x is None else x for x in (scaler.center_, scaler.scale_))
     (unit,) = {rule.unit() for rule in tx.stages.values()}
     half = 50 / (high - low) * scale * unit
