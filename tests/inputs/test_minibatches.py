@@ -417,8 +417,8 @@ def test_long_scans_go_block_by_block():
     ],
 )
 def test_errors(arguments, error, message):
+    examples, batch_size, key = arguments
     with pytest.raises(error, match=message):
-        examples, batch_size, key = arguments
         minibatches(examples, batch_size, key=key)
 
 
