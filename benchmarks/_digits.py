@@ -125,7 +125,7 @@ def _train(
 
     def one(data: Any, started: Any, key: Any, rate: Any) -> dict[str, Any]:
         given = (jnp.arange(CLASSES), classes) if classes else (data["train"], batch_size)
-        batches = gx.inputs.minibatches(*given, key, drop_last=True)
+        batches = gx.inputs.minibatches(*given, key=key, drop_last=True)
 
         def step(carry: Any, batch: Any) -> tuple[Any, Any]:
             if classes:

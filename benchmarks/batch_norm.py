@@ -114,7 +114,7 @@ def cost(quick: bool) -> Figures:
 def some_batch(size: int) -> Any:
     """A mini-batch of noise."""
     x, y = jax.random.normal(jax.random.key(0), (size, FEATURES)), jnp.arange(size, dtype=jnp.int32) % CLASSES
-    (batch, _) = (batches := gx.inputs.minibatches((x, y), size, 0)).next(batches.init())
+    (batch, _) = (batches := gx.inputs.minibatches((x, y), size, key=0)).next(batches.init())
     return batch
 
 

@@ -38,7 +38,7 @@ class GradtxEpochs:
     """Each call is the next epoch: the sums of the columns, by mini-batches."""
 
     def __init__(self, data: Any, batch_size: int, scan: bool):
-        self.batches, self.scan = gx.inputs.minibatches(data, batch_size, 0), scan
+        self.batches, self.scan = gx.inputs.minibatches(data, batch_size, key=0), scan
         self.state, self.add = self.batches.init(), jax.jit(lambda sums, batch: total(sums, batch)[0])
 
     def __call__(self) -> Any:
