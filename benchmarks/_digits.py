@@ -184,7 +184,7 @@ def train(
 def _draw(y: jax.Array, key: jax.Array, batch_size: int, steps: int, classes: int | None) -> jax.Array:
     """Draw the mini-batch of each step: the places of its examples in the training data, (steps, batch_size)."""
     pool = (jnp.arange(CLASSES), classes) if classes else (jnp.arange(len(y)), batch_size)
-    batches = gx.inputs.minibatches(*pool, key, drop_last=True)
+    batches = gx.inputs.minibatches(*pool, key=key, drop_last=True)
 
     def drawn(step: jax.Array, batch: gx.inputs.Batch) -> tuple[jax.Array, jax.Array]:
         if not classes:

@@ -118,7 +118,7 @@ def show_cost(figures: Figures) -> None:
     """Print the figures of `cost`."""
     m.table(
         "A step of SGD under jit, 4 hidden layers, relu.",
-        ["", *(f"{name} ms" for name in NORMS), *(f"{name} × {NONE}" for name in (NORM, RENORM))],
+        ["", *(f"{name} ms" for name in NORMS), f"{NORM} × {NONE}", f"{RENORM} × {NONE}"],
         [
             [case, *(f"{1e3 * f['seconds']:.3f}" for f in norms.values())]
             + [f"{norms[name]['ratio']:.2f}" for name in (NORM, RENORM)]

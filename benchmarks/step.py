@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -217,7 +218,7 @@ def many_leaves(blocks: int, width: int, rounds: int, compilations: int) -> Figu
     params, grads = transformer(blocks, width)
     peers = jax_peers(clip=True)
     m.warm_up_jax()
-    done: dict[str, list[m.Phases]] = {name: [] for name in peers}
+    done: defaultdict[str, list[m.Phases]] = defaultdict(list)
     for number in range(compilations):
         for name in m.turns(peers, number):
             done[name].append(compilation(peers[name], params, grads))
@@ -225,12 +226,12 @@ def many_leaves(blocks: int, width: int, rounds: int, compilations: int) -> Figu
     steps = m.interleaved(runs, rounds, WARMUP)
     check_alike(runs, rounds + WARMUP)
 
-    columns = list(done[OPTAX][0].seconds)
-    times: dict[str, m.Times] = {
-        c: {name: [p.seconds[c] for p in past] for name, past in done.items()} for c in columns
-    }
-    figures = {name: costs(name, times | {"step": steps}) | sizes(past[-1]) for name, past in done.items()}
-    show_costs(figures, [*times, "step"], blocks, params)
+    times: dict[str, m.Times] = {}
+    for phase in done[OPTAX][0].seconds:
+        times[phase] = {name: [past.seconds[phase] for past in done[name]] for name in peers}
+    times["step"] = steps
+    figures = {name: costs(name, times) | sizes(done[name][-1]) for name in peers}
+    show_costs(figures, list(times), blocks, params)
     return figures
 
 
@@ -283,10 +284,11 @@ def imports(rounds: int) -> Figures:
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # bytecode is cached, as for an installed package
         return lambda: subprocess.run([sys.executable, "-c", code], check=True, env=env)
 
-    names = ("gradtx", "optax", "jax")
-    codes = {name: f"import {name}" for name in names}
-    codes |= {f"{name}, no gc": f"import gc; gc.disable(); import {name}" for name in names}
-    times = m.interleaved({name: start(code) for name, code in codes.items()}, rounds, 1)
+    peers = {}
+    for suffix, prefix in (("", ""), (", no gc", "import gc; gc.disable(); ")):
+        for name in ("gradtx", "optax", "jax"):
+            peers[name + suffix] = start(f"{prefix}import {name}")
+    times = m.interleaved(peers, rounds, 1)
     figures = {
         name: {
             "seconds": statistics.median(t),
