@@ -157,8 +157,8 @@ def number(value: float | None, form: str = ".2f") -> str:
 def verdicts(rows: Sequence[tuple[str, float | None, float]]) -> list[dict[str, Any]]:
     """Compare each measured value with its upper bound: print a table, and give the same as data."""
     bars = [
-        {"bar": what, "measured": value, "at most": bar, "reached": None if value is None else value <= bar}
-        for what, value, bar in rows
+        {"bar": name, "measured": value, "at most": bar, "reached": None if value is None else value <= bar}
+        for name, value, bar in rows
     ]
     verdict = {True: "yes", False: "NO", None: "not measured"}
     text = [[b["bar"], number(b["measured"], ".3f"), f"{b['at most']:g}", verdict[b["reached"]]] for b in bars]

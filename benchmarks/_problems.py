@@ -22,7 +22,7 @@ class Terrain(NamedTuple):
 
     loss: Loss
     start: tuple[float, float] = (1.0, 1.0)
-    noise: float = 0.0  # standard deviation of what is added to every gradient
+    noise: float = 0.0  # standard deviation of the noise in every gradient
     tolerance: float = 1e-6
 
     def starts(self, seeds: int) -> jax.Array:

@@ -171,7 +171,7 @@ def small_batches(quick: bool) -> Figures:
 
 
 def decayed(steps: int) -> Make:
-    """Give the optimizer of a rate: SGD whose rate falls to 0 as half a cosine."""
+    """Give the optimizer of a rate: SGD with a rate that falls to 0 as half a cosine."""
     schedule = gx.scale_by_schedule(gx.schedules.cosine_decay(1.0, steps))
     return lambda rate: gx.chain(schedule, gx.sgd(rate))
 
@@ -238,15 +238,19 @@ def claims(figures: Figures) -> list[Figures]:
     for case, norms in figures["batches"].items():
         lost, mended = (100 * (np.mean(many[name]["test"]) - np.mean(norms[name]["test"])) for name in (NORM, RENORM))
         few = int(case.partition(",")[0]) < 8
-        batches[case] = f"{lost:.1f} points lost, {mended:.1f} by renorm", YES if (lost > POOR) == few else NO
+        batches[case] = (
+            f"{lost:.1f} points lost, {mended:.1f} with renormalisation",
+            YES if (lost > POOR) == few else NO,
+        )
     for case, norms in figures["depth"].items():
         without, trained = (float(np.mean(norms[name]["test"])) for name in (NONE, NORM))
         depths[case] = f"{trained:.2f}, without it {without:.2f}", YES if without < TRAINS <= trained else NO
+    reach = f"here to an accuracy of {TRAINS:.0%}"
     return [
-        said("batch normalisation bears higher rates", "2 to 5 times", rates, "the activation"),
+        said("batch normalisation allows higher rates", "2 to 5 times", rates, "the activation"),
         said("batch normalisation costs time in training", "10 to 20 %", costs, "the width"),
-        said("batch normalisation does poorly with small batches", "below 8", batches, "what is in them"),
-        said("batch normalisation makes 100 layers trainable", f"here to {TRAINS:.0%}", depths, "residual connections"),
+        said("batch normalisation works poorly with small batches", "below 8", batches, "the examples in them"),
+        said("batch normalisation makes 100 layers trainable", reach, depths, "residual connections"),
     ]
 
 
@@ -269,7 +273,7 @@ def show(title: str, rows: Sequence[Figures]) -> None:
     """Print the rows that `said` makes."""
     m.table(
         title,
-        ["", "said", "", "found", "", "verdict"],
+        ["", "claim", "", "result", "", "verdict"],
         [
             [
                 *("" if i else row[name] for name in ("claim", "said")),

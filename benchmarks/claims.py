@@ -313,7 +313,7 @@ def described(figures: Figures) -> list[list[str]]:
     for kind, names in figures.items():
         for name, places in names.items():
             for place, f in places.items():
-                steps, *ends = (spread(f[what], form) for what, form in forms.items())
+                steps, *ends = (spread(f[quantity], form) for quantity, form in forms.items())
                 rows.append([kind, name, place, f"{f['quickest']:.3g}", steps, f"{f['rate']:.3g}", *ends])
     return rows
 
@@ -328,9 +328,9 @@ def about(
 ) -> tuple[str, str]:
     """Give a as multiples of b, and the verdict: within a quarter of the claim, and more than chance."""
     if None in a:
-        return "does not get there", NO
+        return "does not arrive", NO
     if None in b:
-        return "only this one gets there", LESS
+        return "only this one arrives", LESS
     ratios = np.array(over(a, b), float)
     verdict = within(ratios.mean(), low / slack, slack * (high or low))
     logs = np.log(np.array([a, b], float))
@@ -382,7 +382,7 @@ def of_momentum(figures: Figures) -> list[Figures]:
     cases = {f"κ = {k}": about(f["plain"], f["0.9"], 2, 10, slack=1) for k, f in figures["conditions"].items()}
     slow, fast = (pooled(figures, name, "best", "steps") for name in ("sgd", "momentum"))
     cases["digits"] = about(slow, fast, 2, 10, slack=1)
-    rows.append(said("momentum is faster, at best rates", "2 to 10 times", cases, "the condition number κ"))
+    rows.append(said("momentum is faster at the best rates", "2 to 10 times", cases, "the condition number κ"))
     ravine = figures["terrains"]["steep ravine"]
     cases = {
         "steep ravine": sooner(ravine["nesterov"]["best"], ravine["heavy ball"]["best"]),
@@ -414,13 +414,13 @@ def of_adaptive(figures: Figures) -> list[Figures]:
             ours, theirs = (pooled(figures, optimizer, place, "time") for optimizer in (name, peer))
             times[case] = about(ours, theirs, *factors)
             accuracies[case] = points(np.subtract(*pooled_pair(figures, (name, peer), place, "test")), *more)
-        rows.append(said(f"{title}'s time, of SGD's, to an accuracy", time, times, "the rates"))
+        rows.append(said(f"{title} reaches an accuracy in less time than SGD", time, times, "the rates"))
         rows.append(said(f"{title} ends more accurate than SGD", accuracy, accuracies, "the rates"))
     cases = {}
     for case, quantity in (("variance", "variance"), ("deviation / mean", "relative")):
         a, b = pooled_pair(figures, ("rmsprop", "sgd"), "best", quantity)
         cases[case] = f"{np.median(b):.1g} → {np.median(a):.1g}", YES if less(np.log(a), np.log(b)) else NO
-    rows.append(said("RMSProp's loss varies less between batches", "high → low", cases, "what it is measured by"))
+    rows.append(said("RMSProp's loss varies less between batches", "high → low", cases, "the measure of variation"))
     return [*rows, of_state(figures), of_nadam(figures), of_shrinking(figures)]
 
 
@@ -429,7 +429,7 @@ def of_state(figures: Figures) -> Figures:
     sizes = {name: figures["seconds"][name]["kept"] for name in ("sgd", "momentum", "rmsprop", "adam")}
     text = ", ".join(f"{name} {times:g}" for name, times in sizes.items())
     verdict = YES if sizes["adam"] == 2 else NO
-    return said("Adam keeps little", "2 × the parameters", {"times": (text, verdict)}, "")
+    return said("Adam needs little memory", "2 × the parameters", {"times": (text, verdict)}, "")
 
 
 def of_nadam(figures: Figures) -> Figures:
@@ -445,7 +445,7 @@ def of_shrinking(figures: Figures) -> Figures:
     cases = {f"after {int(n):,} steps": (f"{part:.2g} of the first", YES) for n, part in shrunk.items()}
     cases["digits, against RMSProp"] = points(adagrad - rmsprop, 0)[0], YES if less(adagrad, rmsprop) else NO
     claim = "AdaGrad's rate shrinks until it stops too early"
-    return said(claim, "infinitesimal", cases, "how long one trains")
+    return said(claim, "infinitesimal", cases, "the length of the training")
 
 
 def of_generalisation(figures: Figures) -> Figures:
@@ -471,7 +471,7 @@ def of_decay(figures: Figures) -> list[Figures]:
             cases["test"][case] = points(np.subtract(decaying["test"], fixed["test"]), 1.8)
             cases["steps"][case] = about(decaying["steps"], fixed["steps"], 1.8 / 2.1)
             cases["variance"][case] = about(decaying["variance"], fixed["variance"], 0.11 / 0.32)
-    on = "the rate, and on whether noise is left"
+    on = "the rate and the remaining noise"
     return [
         said("a decaying rate ends more accurate than a fixed one", "91.3 → 93.1 %", cases["test"], on),
         said("a decaying rate takes less time", "2.1 → 1.8 h, 0.86 times", cases["steps"], on),
@@ -499,7 +499,7 @@ def claims(figures: Figures) -> list[Figures]:
 
 def markdown(rows: Sequence[Figures], short: bool = False) -> str:
     """Give the rows as a Markdown table; a short table leaves out the least and the largest of the seeds."""
-    lines = ["| claim | said | found | verdict |", "|---|---|---|---|"]
+    lines = ["| claim | claimed figure | result | verdict |", "|---|---|---|---|"]
     for row in rows:
         results = "; ".join(f"{case}: {f['found']}" for case, f in row["cases"].items())
         results = re.sub(r" \([^()–]*–[^()]*\)", "", results) if short else results

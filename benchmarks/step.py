@@ -149,7 +149,7 @@ def check_alike(runs: Mapping[str, Run], steps: int) -> None:
 
 
 def one_leaf(clip: bool, size: int, rounds: int) -> Figures:
-    """Measure a step on one large parameter, whose time is that of the memory traffic."""
+    """Measure a step on one large parameter, so that the memory traffic decides."""
     grads, params = jax.random.normal(jax.random.key(0), (2, size), jnp.float32) * jnp.array([[1.0], [0.02]])
     runs: dict[str, Run] = {}
     temporary: dict[str, int] = {}
