@@ -11,11 +11,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from sklearn.datasets import load_digits
 
 import gradtx as gx
-from gradtx._tools import Tree
-from gradtx.core import State
 
 CLASSES, FEATURES, HELD_OUT = 10, 64, 359
 TRAINED_ON = 1797 - 2 * HELD_OUT
@@ -24,7 +23,7 @@ Examples = tuple[jax.Array, jax.Array]  # features (examples, 64) and classes (e
 Split = dict[str, Examples]  # the examples of "train" and of each part that is not trained on, such as "valid"
 Values = Sequence[float] | Sequence[Sequence[float]] | np.ndarray  # of one hyperparameter, or of several side by side
 Make = Callable[..., gx.Transformation]
-NormStates = tuple[State | None, State | None]  # of the first layer, and of the others together
+NormStates = tuple[optax.OptState | None, optax.OptState | None]  # of the first layer, and of the others together
 
 
 class Layer(NamedTuple):
@@ -32,7 +31,7 @@ class Layer(NamedTuple):
 
     kernel: jax.Array
     bias: jax.Array | None = None
-    norm: Tree = None
+    norm: optax.Params | None = None
 
 
 class Params(NamedTuple):
@@ -59,7 +58,7 @@ class Training(NamedTuple):
 
     params: Params
     states: NormStates
-    slots: State
+    slots: optax.OptState
 
 
 class Network(NamedTuple):
@@ -78,7 +77,7 @@ class Network(NamedTuple):
         """
         hidden, gain = jnp.zeros((2, self.width)), 2.0 if self.activation is jax.nn.relu else 1.0
 
-        def layer(key: jax.Array, size: int) -> tuple[Layer, State | None]:
+        def layer(key: jax.Array, size: int) -> tuple[Layer, optax.OptState | None]:
             kernel = jnp.sqrt(gain / size) * jax.random.normal(key, (size, self.width))
             if self.norm is None:
                 return Layer(kernel, bias=jnp.zeros(self.width)), None
@@ -93,13 +92,16 @@ class Network(NamedTuple):
     def __call__(self, params: Params, states: NormStates, x: jax.Array, train: bool) -> tuple[jax.Array, NormStates]:
         """Give the logits, and the new states of the normalisations."""
 
-        def layer(x: jax.Array, arguments: tuple[Layer, State | None]) -> tuple[jax.Array, State | None]:
+        def layer(
+            x: jax.Array, arguments: tuple[Layer, optax.OptState | None]
+        ) -> tuple[jax.Array, optax.OptState | None]:
             params, state = arguments
             y = x @ params.kernel
             if params.bias is not None:
                 y = y + params.bias[None]
-            if self.norm is not None:
-                y, state = self.norm.update(y, state, params.norm, train=train)
+            if self.norm is not None and state is not None:
+                normalised, state = self.norm.update(y, state, params.norm, train=train)
+                y = jnp.asarray(normalised)
             y = self.activation(y)
             return x + y if self.residual and x.shape == y.shape else y, state
 
@@ -139,7 +141,7 @@ def split(key: jax.Array) -> Split:
     x, y = jnp.asarray(x, jnp.float32)[order], jnp.asarray(y, jnp.int32)[order]
     parts = {"valid": slice(HELD_OUT), "test": slice(HELD_OUT, 2 * HELD_OUT), "train": slice(2 * HELD_OUT, None)}
     state = tx.update(x[parts["train"]], tx.init(x))[1]
-    return {name: (tx.update(x[part], state, train=False)[0], y[part]) for name, part in parts.items()}
+    return {name: (jnp.asarray(tx.update(x[part], state, train=False)[0]), y[part]) for name, part in parts.items()}
 
 
 def train(

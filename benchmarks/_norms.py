@@ -2,13 +2,14 @@
 
 import statistics
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import _measure as m
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from _measure import Figures
 from flax import nnx
 
@@ -22,7 +23,7 @@ FORWARD, BOTH = "forward", "forward and backward"
 class Peer(NamedTuple):
     """A layer, called as layer(x, params, statistics) → (y, statistics), with its first parameters and statistics."""
 
-    layer: Callable[[jax.Array, Tree, Tree], tuple[jax.Array, Tree]]
+    layer: Callable[..., tuple[jax.Array, Any]]
     params: Tree
     statistics: Tree
 
@@ -35,14 +36,14 @@ def norm_peers(x: jax.Array) -> dict[str, Peer]:
     )
     variables = linen.init(jax.random.key(0), x)
 
-    def as_module(x: jax.Array, params: Tree, stats: Tree) -> tuple[jax.Array, Tree]:
+    def as_module(x: jax.Array, params: Any, stats: Any) -> tuple[Any, Any]:
         module = nnx.merge(graph, params, stats, copy=True)
         return module(x), nnx.state(module, nnx.BatchStat)
 
-    def as_apply(x: jax.Array, params: Tree, stats: Tree) -> tuple[jax.Array, Tree]:
+    def as_apply(x: jax.Array, params: Any, stats: Any) -> tuple[Any, Any]:
         return linen.apply({"params": params, "batch_stats": stats}, x, mutable=["batch_stats"])
 
-    def as_update(x: jax.Array, params: Tree, state: Tree) -> tuple[jax.Array, Tree]:
+    def as_update(x: jax.Array, params: optax.Params, state: optax.OptState) -> tuple[Any, Any]:
         return tx.update(x, state, params)
 
     return {
@@ -63,7 +64,7 @@ def norm(shape: tuple[int, ...], dtype: jax.typing.DTypeLike, repeat: int, round
     for name, (layer, params, stats) in norm_peers(x).items():
 
         @jax.jit
-        def both(x: jax.Array, params: Tree, stats: Tree, slope: jax.Array, layer: Callable[..., Tree] = layer) -> Tree:
+        def both(x: jax.Array, params: Tree, stats: Tree, slope: jax.Array, layer: Callable[..., Any] = layer) -> Tree:
             y, pull, stats = jax.vjp(lambda x, params: layer(x, params, stats), x, params, has_aux=True)
             return (y, pull(slope)), stats
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import gradtx as gx
-from gradtx.core import State
 
 STAY = 100  # steps near the minimum that count as an arrival: ten times the memory of a momentum of 0.9
 Loss = Callable[[jax.Array], jax.Array]
@@ -99,7 +99,7 @@ def fit_deceptive(tx: gx.Transformation, seeds: int, examples: int = 100, steps:
         def loss(w: jax.Array) -> jax.Array:
             return 0.5 * jnp.mean((x @ w - y) ** 2)
 
-        def step(carry: tuple[jax.Array, State], _: None) -> tuple[tuple[jax.Array, State], None]:
+        def step(carry: tuple[jax.Array, optax.OptState], _: None) -> tuple[tuple[jax.Array, optax.OptState], None]:
             w, slots = carry
             return gx.apply_gradients(tx, jax.grad(loss)(w), slots, w), None
 

@@ -27,7 +27,6 @@ import optax
 
 import gradtx.interop.keras as gk
 import gradtx.interop.torch as gt
-from gradtx._tools import Tree
 
 sys.path.append(str(Path(__file__).parents[1]))  # the tests have the references
 
@@ -103,7 +102,7 @@ def exact(step: Callable[..., np.ndarray], grads: np.ndarray) -> np.ndarray:
 def scanned(tx: optax.GradientTransformation, grads: np.ndarray) -> np.ndarray:
     """Compute the updates of gradtx or optax."""
 
-    def step(state: Tree, g: jax.Array) -> tuple[Tree, jax.Array]:
+    def step(state: optax.OptState, g: jax.Array) -> tuple[optax.OptState, optax.Updates]:
         updates, state = tx.update(g, state, jnp.zeros_like(g))
         return state, updates
 

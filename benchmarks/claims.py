@@ -23,6 +23,7 @@ import batch_norm
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from _digits import TRAINED_ON, Make, Network, train
 from _measure import Figures
 from _problems import STAY, Terrain, arrival, fit_deceptive, losses, quadratic, slope
@@ -43,7 +44,6 @@ from batch_norm import (
 )
 
 import gradtx as gx
-from gradtx.core import State
 
 GOOD = 0.94  # accuracy on the validation data
 RATE = gx.tunable(1.0)  # one program serves all rates
@@ -263,9 +263,9 @@ def shrinking(quick: bool) -> Figures:
     figures, grads = {}, jnp.sign(jax.random.normal(jax.random.key(0), (100 if quick else 10_000,)))
     for name, tx in (("adagrad", gx.adagrad(1.0)), ("rmsprop", gx.rmsprop(1.0, bias_correction=True))):
 
-        def step(slots: State, g: jax.Array, tx: gx.Transformation = tx) -> tuple[State, jax.Array]:
+        def step(slots: optax.OptState, g: jax.Array, tx: gx.Transformation = tx) -> tuple[optax.OptState, jax.Array]:
             u, slots = tx.update(g, slots)
-            return slots, jnp.abs(u)
+            return slots, jnp.abs(jnp.asarray(u))
 
         rates = jax.lax.scan(step, tx.init(grads[0]), grads)[1]
         figures[name] = {str(n): float(rates[n - 1] / rates[0]) for n in (100, 10_000)[: 1 if quick else 2]}

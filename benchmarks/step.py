@@ -20,7 +20,6 @@ import optax
 from _measure import Figures
 
 import gradtx as gx
-from gradtx._tools import Tree
 
 RATE, DECAY, MAX_NORM = 1e-3, 1e-2, 1.0
 FUSED, UPDATE, OPTAX, TORCH, LIMIT = "gradtx", "gradtx, update", "optax", "torch fused", "scaling in place"
@@ -28,14 +27,15 @@ ONLY = "gradtx, only"  # every stage under a selector that selects all parameter
 PASSES = 4  # passes of the scaling in place, which together have the memory traffic of a step
 WARMUP = 2
 
-Step = Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]  # (params, state, grads) → (params, state)
+Stepped = tuple[optax.Params, optax.OptState]
+Step = Callable[[optax.Params, optax.OptState, optax.Updates], Stepped]
 
 
 class Peer(NamedTuple):
     """An optimizer, and its step (tx, params, state, grads) → (params, state)."""
 
     tx: optax.GradientTransformation
-    step: Callable[[optax.GradientTransformation, Tree, Tree, Tree], tuple[Tree, Tree]]
+    step: Callable[[optax.GradientTransformation, optax.Params, optax.OptState, optax.Updates], Stepped]
 
 
 class Run(Protocol):
@@ -52,12 +52,16 @@ class Run(Protocol):
 
 # Parameters and state are the first arguments, and the results have the same order. JAX gives a donated buffer to the
 # next result of the same shape. In another order, parameters would become moments, and XLA would have to copy them.
-def fused(tx: optax.GradientTransformation, params: Tree, state: Tree, grads: Tree) -> tuple[Tree, Tree]:
+def fused(
+    tx: optax.GradientTransformation, params: optax.Params, state: optax.OptState, grads: optax.Updates
+) -> Stepped:
     """Take a step by `apply_gradients`."""
     return gx.apply_gradients(tx, grads, state, params)
 
 
-def separate(tx: optax.GradientTransformation, params: Tree, state: Tree, grads: Tree) -> tuple[Tree, Tree]:
+def separate(
+    tx: optax.GradientTransformation, params: optax.Params, state: optax.OptState, grads: optax.Updates
+) -> Stepped:
     """Take a step by `update` and `apply_updates`."""
     updates, state = tx.update(grads, state, params)
     return optax.apply_updates(params, updates), state
@@ -82,7 +86,7 @@ def only(tx: gx.Transformation) -> gx.Transformation:
     return gx.chain(*(gx.only("*", gx.Transformation((stage,))) for stage in tx._stages))
 
 
-def compilation(peer: Peer, params: Tree, grads: Tree) -> m.Phases:
+def compilation(peer: Peer, params: optax.Params, grads: optax.Updates) -> m.Phases:
     """Compile the step of a peer from scratch."""
     return m.phases(functools.partial(peer.step, peer.tx), params, peer.tx.init(params), grads, donate=(0, 1))
 
@@ -90,12 +94,12 @@ def compilation(peer: Peer, params: Tree, grads: Tree) -> m.Phases:
 class JaxRun:
     """Parameters and a state of a peer, updated in place."""
 
-    def __init__(self, compiled: Step, tx: optax.GradientTransformation, params: Tree, grads: Tree):
+    def __init__(self, compiled: Step, tx: optax.GradientTransformation, params: optax.Params, grads: optax.Updates):
         self.compiled, self.grads = compiled, grads
         self.params = jax.tree.map(lambda p: jnp.array(p, copy=True), params)  # the step donates its parameters
         self.state = tx.init(params)
 
-    def __call__(self) -> tuple[Tree, Tree]:
+    def __call__(self) -> Stepped:
         self.params, self.state = self.compiled(self.params, self.state, self.grads)
         return self.params, self.state
 
@@ -199,7 +203,7 @@ def one_leaf(clip: bool, size: int, rounds: int) -> Figures:
     return figures
 
 
-def transformer(blocks: int, width: int) -> tuple[Tree, Tree]:
+def transformer(blocks: int, width: int) -> tuple[optax.Params, optax.Updates]:
     """Give the parameters and gradients of `blocks` blocks of 12 leaves, of 5 shapes."""
     d, h = width, 4 * width
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("wq", "wk", "wv", "wo"), (d, d))
@@ -252,7 +256,7 @@ def sizes(phases: m.Phases) -> Figures:
     return {"equations": phases.equations, "expanded": phases.expanded, "temporary": phases.temporary}
 
 
-def show_costs(figures: Figures, phases: Sequence[str], blocks: int, params: Tree) -> None:
+def show_costs(figures: Figures, phases: Sequence[str], blocks: int, params: optax.Params) -> None:
     """Print the figures of `many_leaves`."""
     size = sum(p.size for p in jax.tree.leaves(params))
     m.table(

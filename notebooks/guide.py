@@ -10,6 +10,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
 from IPython.display import Markdown
 from sklearn.datasets import load_digits
 
@@ -33,7 +34,7 @@ plt.rcParams.update(
         "axes.spines.right": False,
         "legend.frameon": False,
         # The colours are colour-blind safe, and the dashes work without any colour.
-        "axes.prop_cycle": plt.cycler(
+        "axes.prop_cycle": cycler(
             color=[style.colour for style in _looks],
             linestyle=[style.dashes for style in _looks],
             linewidth=[style.width for style in _looks],
