@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from gradtx._tools import Flat, Interval
-from gradtx.conditioning._layers import Depth, depths
+from gradtx.conditioning._depths import Depth, depths
 from gradtx.conditioning._norms import times
 from gradtx.core import At, Rule, Slots, Updated, as_transformation
 
@@ -64,7 +64,7 @@ class LayerwiseDecay(Rule):
 
     needs = frozenset({"param"})
 
-    def groups(self, params: Flat, where: str, check: bool) -> Mapping[int, Hashable]:
+    def groups(self, params: Flat, where: str) -> Mapping[int, Hashable]:
         depth_of = depths(self.depth, params.trained(), where)
         last = max(depth_of.values(), default=0)
         return {i: Layer(depth, last) for i, depth in sorted(depth_of.items(), key=lambda item: item[1])}

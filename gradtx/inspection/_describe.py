@@ -194,7 +194,7 @@ def _view_name(axes: tuple[int, ...] | None) -> str:
 
 def _rule_groups(rule: Rule, params: Flat) -> tuple[GroupDescription, ...]:
     """The groups of a rule, with the hyperparameters in which they differ."""
-    members = rule.groups(params, rule.label, check=False)
+    members = rule.groups(params, rule.label)
     if members is None:
         return ()
     before = Transformation((Stage(rule),))._lift.state(flatten({}))

@@ -10,14 +10,14 @@ import numpy as np
 import optax
 
 from gradtx._tools import Number, checked, hyperparameters, is_real_scalar
-from gradtx.core import Schedule, chain
+from gradtx.core import ScheduleLike, chain
 from gradtx.inspection._axes import Axes, Figure, Line2D, OptionalAxes, add_legend, new_axes, short
 from gradtx.inspection._styles import Style, styles
 
 _EVALUATED, _STRETCHES = 2**20, 1024
 _DASHES = ("-", "--", "-.", ":")
 
-ScheduleOrNumber: TypeAlias = Schedule | Number
+ScheduleOrNumber: TypeAlias = ScheduleLike | Number
 """A function of the step, or a number for a constant."""
 
 
@@ -213,7 +213,7 @@ def _evaluated(where: str, schedule: ScheduleOrNumber, steps: np.ndarray) -> np.
     return row
 
 
-def _at_all(schedule: Schedule, steps: np.ndarray) -> object:
+def _at_all(schedule: ScheduleLike, steps: np.ndarray) -> object:
     """What a schedule returns at all steps, of one vectorised call if JAX can trace the schedule."""
     try:
         return jax.vmap(schedule)(jnp.asarray(steps))

@@ -66,8 +66,8 @@ class Ftrl(Rule):
                 "l2_shrinkage=0.0; set one of the two, or leave out weight_decay"
             )
 
-    def groups(self, params: Flat, where: str, check: bool) -> Mapping[int, Hashable] | None:
-        return None if self.mask is None else select(self.mask, params, f"{where}: mask", check)
+    def groups(self, params: Flat, where: str) -> Mapping[int, Hashable] | None:
+        return None if self.mask is None else select(self.mask, params, f"{where}: mask")
 
     def for_group(self, group: Hashable) -> Self:
         return self.replace({"mask": None} | ({} if group else {"weight_decay": 0.0}))

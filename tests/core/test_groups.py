@@ -22,7 +22,7 @@ class ScaleByRank(Rule):
 
     needs = frozenset({"param"})
 
-    def groups(self, params: Any, where: str, check: bool) -> Any:
+    def groups(self, params: Any, where: str) -> Any:
         return {i: len(array.shape) for i, (_, array) in params.trained().items()}
 
     def for_group(self, group: Any) -> Any:
@@ -67,5 +67,5 @@ def test_a_rule_with_groups_needs_the_parameters():
     with pytest.raises(TypeError, match=r"Bad: a rule with groups needs the parameters"):
 
         class Bad(Rule):
-            def groups(self, params: Any, where: str, check: bool) -> Any:
+            def groups(self, params: Any, where: str) -> Any:
                 return {}
