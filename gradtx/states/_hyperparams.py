@@ -1,4 +1,4 @@
-"""Reading hyperparameters, and changing those that are kept in the state."""
+"""Reading hyperparameters, and changing those that live in the state."""
 
 import difflib
 from collections.abc import Callable
@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.tree_util import keystr
+from jax.tree_util import KeyEntry, KeyPath, keystr
+from jax.typing import ArrayLike
 
 from gradtx._tools import Interval, hyperparameters, summary
 from gradtx.core import State, Stateful, Transformation, from_state, varying
@@ -42,10 +43,10 @@ def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
     return values
 
 
-def set_hyperparams(tx: Transformation, state: T, /, **values: Any) -> T:
+def set_hyperparams(tx: Transformation, state: T, /, **values: ArrayLike) -> T:
     """Returns `state` with new values of hyperparameters. Nothing is compiled again.
 
-    Only hyperparameters that are kept in the state can be set: those made by `tunable`, and the numbers that a schedule
+    Only hyperparameters that live in the state can be set: those made by `tunable`, and the numbers that a schedule
     which follows a metric keeps, such as "learning_rate.scale". A name may be shortened to any suffix that is unique,
     such as `learning_rate`. A new value has the shape of the old one, and is in the range that the constructor accepts.
 
@@ -64,9 +65,9 @@ def set_hyperparams(tx: Transformation, state: T, /, **values: Any) -> T:
     """
     _check_ours("set_hyperparams", tx)
     ranges = _ranges(tx)
-    kept: list[str] = []
-    _map_kept(state, lambda name, old: kept.append(name) or old)
-    known = {name: intervals for name in kept for key, intervals in ranges.items() if f".{key}." in f".{name}."}
+    names: list[str] = []
+    _map_hyperparams(state, lambda name, old: names.append(name) or old)
+    known = {name: intervals for name in names for key, intervals in ranges.items() if f".{key}." in f".{name}."}
     new = {}
     for name, value in values.items():
         candidates = [full for full in known if f".{full}".endswith(f".{name}")]
@@ -75,13 +76,13 @@ def set_hyperparams(tx: Transformation, state: T, /, **values: Any) -> T:
             raise ValueError(_complaint(name, candidates, list(known)))
         new[(exact or candidates)[0]] = value
 
-    def change(name: str, old: Any) -> Any:
+    def change(name: str, old: jax.Array) -> jax.Array:
         return _like(old, name, new[name], known[name]) if name in new else old
 
-    return _map_kept(state, change)
+    return _map_hyperparams(state, change)
 
 
-def _check_ours(where: str, tx: Any) -> None:
+def _check_ours(where: str, tx: object) -> None:
     if not isinstance(tx, Transformation):
         raise TypeError(
             f"{where}: the first argument must be a transformation of gradtx, which lists its hyperparameters, "
@@ -105,26 +106,26 @@ def _ranges(tx: Transformation) -> dict[str, tuple[Interval, ...]]:
     return ranges
 
 
-def _map_kept(tree: Any, change: Callable[[str, Any], Any], prefix: str = "") -> Any:
+def _map_hyperparams(tree: T, change: Callable[[str, jax.Array], jax.Array], prefix: str = "") -> T:
     """Applies `change` to every array that holds a hyperparameter, in all states of a tree and of their stages."""
 
-    def visit(path: Any, leaf: Any) -> Any:
+    def visit(path: KeyPath, leaf: object) -> object:
         if not isinstance(leaf, State):
             return leaf
         where = "".join(f"{_word(key)}." for key in path)
-        kept = jax.tree.map_with_path(
+        changed = jax.tree.map_with_path(
             lambda at, old: change(prefix + where + ".".join(map(_word, at)), old), leaf.hyperparams
         )
-        return leaf._replace(hyperparams=kept, stages=_map_kept(leaf.stages, change, prefix + where))
+        return leaf._replace(hyperparams=changed, stages=_map_hyperparams(leaf.stages, change, prefix + where))
 
     return jax.tree.map_with_path(visit, tree, is_leaf=lambda x: isinstance(x, State))
 
 
-def _word(key: Any) -> str:
+def _word(key: KeyEntry) -> str:
     return keystr((key,), simple=True)
 
 
-def _like(old: Any, name: str, value: Any, intervals: tuple[Interval, ...]) -> jax.Array:
+def _like(old: jax.Array, name: str, value: ArrayLike, intervals: tuple[Interval, ...]) -> jax.Array:
     where = f"set_hyperparams: {name}"
     try:
         new = jnp.asarray(value, old.dtype)
@@ -145,7 +146,7 @@ def _complaint(name: str, candidates: list[str], known: list[str]) -> str:
     if candidates:
         return f"set_hyperparams: {name} is ambiguous; write one of {', '.join(candidates)}"
     if not known:
-        return f"set_hyperparams: {name} is not kept in this state; construct the chain with {name}=gx.tunable(number)"
+        return f"set_hyperparams: {name} is not in this state; construct the chain with {name}=gx.tunable(number)"
     short = {full.rpartition(".")[2] for full in known} | set(known)
     near = difflib.get_close_matches(name, sorted(short), n=3, cutoff=0.5)
     return f"set_hyperparams: unknown hyperparameter {name}; " + (
