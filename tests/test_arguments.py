@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import gradtx as gx
-from gradtx.core import Stateful
 from tests import cases
 
 PARAMS = {"kernel": np.array([[0.4, -1.5], [2.0, 0.3]]), "bias": np.array([0.7, -0.2])}
@@ -149,13 +148,13 @@ def test_an_argument_without_effect_is_an_error(name, b):
 SCHEDULES = {
     "cosine_decay": (
         {"init_value": 0.7, "decay_steps": 20},
-        {"init_value": [0.5], "decay_steps": [30], "alpha": [0.1], "exponent": [2.0], "end_value": [0.0, 0.2]}
+        {"init_value": [0.5], "decay_steps": [30], "alpha": [0.1], "exponent": [2.0], "end_value": [0.2]}
         | {"periodic": [True]},
     ),
     "cosine_restarts": (
         {"init_value": 0.7, "first_steps": 10},
         {"init_value": [0.5], "first_steps": [7], "t_mul": [2.0], "m_mul": [0.5], "alpha": [0.1]}
-        | {"end_value": [0.0, 0.2]},
+        | {"end_value": [0.2]},
     ),
     "cyclic": (
         {"init_value": 0.1, "peak_value": 0.5, "up_steps": 4},
@@ -213,30 +212,10 @@ SCHEDULES = {
         {"init_value": [0.3], "peak_value": [0.5], "warmup_steps": [0, 5], "stable_steps": [0], "decay_steps": [0, 30]}
         | {"end_value": [0.2], "kind": ["cosine", "sqrt"]},
     ),
-    "plateau": (
-        {"patience": 2},
-        {"patience": [0], "rtol": [0.0, 0.2], "atol": [0.3], "cooldown": [3], "accumulation_size": [2]}
-        | {"mode": ["max"], "counting": ["keras"], "relative_to": ["value"]},
-    ),
-    "reduce_on_plateau": (
-        {"value": 0.5, "patience": 2},
-        {"factor": [0.5], "patience": [0], "rtol": [0.0, 0.2], "atol": [0.3], "cooldown": [3]}
-        | {"accumulation_size": [2], "min_value": [0.1], "min_change": [0.2], "mode": ["max"], "counting": ["keras"]}
-        | {"relative_to": ["value"]},
-    ),
-    "target": ({"value": 0.5}, {"value": [-0.5], "mode": ["max"]}),
 }
-METRICS = [-0.1, -0.12, -0.120005, -0.3, -0.25, -0.35, 0.9, 0.4, 0.5, 0.55, -0.3, -0.32, 0.1, -0.4, -0.41, -0.41, -0.6]
-METRICS += [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, -1.0, -1.1, -1.05, -1.3]
 
 
 def values_of(schedule):
-    if isinstance(schedule, Stateful):
-        state, values = schedule.init(), []
-        for step, metric in enumerate(METRICS):
-            state = schedule.observe(state, jnp.float32(metric), jnp.int32(step))
-            values.append(schedule.now(state, jnp.int32(step + 1)))
-        return np.asarray(values)
     steps = jnp.arange(60)
     momentum = getattr(schedule, "momentum", None)
     return np.asarray([schedule(steps), *([] if momentum is None else [momentum(steps)])])
@@ -259,9 +238,9 @@ def test_an_argument_of_a_schedule_without_effect_is_an_error(name, b):
         if complaint(make, arguments):
             continue
         error = complaint(make, arguments | {b: vb})
-        if error:
+        if error:  # "has no effect", or what else is needed
             assert error.startswith(f"{name}: "), error
-            assert f"{b}=" in error and "leave out" in error, error  # noqa: PT018, one message
+            assert f"{b}=" in error, error
         else:
             idle = np.array_equal(values_of(make(**arguments, **{b: vb})), values_of(make(**arguments)), equal_nan=True)
             assert not idle, f"{name}: {b}={vb!r} has no effect with {a}={va!r}, and is accepted"
