@@ -1,4 +1,4 @@
-"""The tables of the documents are what the benchmarks found."""
+"""The tables of the documents have the figures that the benchmarks stored."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_every_block_is_filled(tables):
     assert {name for names in found for name in names} == set(tables.BLOCKS)
 
 
-def test_what_shows_a_row_of_the_comparison_exists(tables):
+def test_the_test_or_benchmark_of_every_row_of_the_comparison_exists(tables):
     places = re.findall(r"`((?:tests|benchmarks)/\S+)`", tables.comparison())
     assert len(places) == tables.comparison().count("\n") - 1
     assert all((ROOT / place).exists() for place in places)
