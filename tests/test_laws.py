@@ -123,7 +123,7 @@ def test_tunable_equals_constant(case):
     params, grads = tree(1), gradients(6)
     value = case.arguments.get(case.varying, 0.5)
     tx = case.tx(**{case.varying: gx.tunable(0.125)})
-    state = gx.set_hyperparams(tx.init(params), **{case.varying: value})
+    state = gx.set_hyperparams(tx, tx.init(params), **{case.varying: value})
     update = jax.jit(chex.assert_max_traces(tx.update, 1))
     p, tuned = params, []
     for g in grads:

@@ -1,7 +1,13 @@
 """What every folder may use: records, checks of arguments and trees, dtypes, numerics. Nothing here optimises."""
 
+from gradtx._tools._arguments import Idle as Idle
+from gradtx._tools._arguments import Kind as Kind
 from gradtx._tools._arguments import bind as bind
 from gradtx._tools._arguments import checked as checked
+from gradtx._tools._arguments import is_off as is_off
+from gradtx._tools._arguments import kind_of as kind_of
+from gradtx._tools._arguments import kinds_of as kinds_of
+from gradtx._tools._arguments import refuse_idle as refuse_idle
 from gradtx._tools._check import check_leaves as check_leaves
 from gradtx._tools._check import check_params as check_params
 from gradtx._tools._check import check_real_scalar as check_real_scalar
@@ -32,7 +38,6 @@ from gradtx._tools._numerics import ratio as ratio
 from gradtx._tools._numerics import root as root
 from gradtx._tools._numerics import times_plus as times_plus
 from gradtx._tools._record import Record as Record
-from gradtx._tools._record import same as same
 from gradtx._tools._rounding import ROUNDINGS as ROUNDINGS
 from gradtx._tools._rounding import Rounding as Rounding
 from gradtx._tools._rounding import round_to as round_to
@@ -58,4 +63,5 @@ from gradtx._tools._types import Number as Number
 from gradtx._tools._types import Tree as Tree
 from gradtx._tools._words import code_of as code_of
 from gradtx._tools._words import is_key as is_key
+from gradtx._tools._words import same as same
 from gradtx._tools._words import summary as summary

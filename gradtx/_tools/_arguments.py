@@ -5,12 +5,16 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
-from gradtx._tools._words import code_of, summary
+import numpy as np
+
+from gradtx._tools._words import code_of, same, summary
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Idle: TypeAlias = Mapping[str, str | tuple[str, ...]]
+"""Argument → the argument, or several arguments, without which it has no effect."""
 
 
 class Kind(NamedTuple):
@@ -28,7 +32,7 @@ class Kind(NamedTuple):
         if self.kind is bool and not isinstance(value, bool):
             raise TypeError(f"{where} must be True or False, got {summary(value)}")
         if typing.get_origin(self.kind) is Literal and value not in typing.get_args(self.kind):
-            words = ", ".join(map(repr, typing.get_args(self.kind)))
+            words = ", ".join(map(repr, (*typing.get_args(self.kind), *([None] if self.optional else []))))
             raise ValueError(f"{where} must be one of {words}, got {code_of(value)}")
         return value
 
@@ -90,22 +94,53 @@ def bind(
 
 
 def _mismatch(name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    parameters = [p for p in signature.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    names = [p.name for p in parameters]
-    places = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    if unknown := next((given for given in kwargs if given not in names), None):
-        near = difflib.get_close_matches(unknown, names, n=1)
-        known = f"did you mean {near[0]}?" if near else f"the arguments are {', '.join(names) or 'none'}"
+    """What is wrong with the arguments of a call that does not fit the signature."""
+    named = {n: p for n, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    places = [n for n, p in named.items() if p.kind is not p.KEYWORD_ONLY]
+    if unknown := next((argument for argument in kwargs if argument not in named), None):
+        near = difflib.get_close_matches(unknown, named, n=1)
+        known = f"did you mean {near[0]}?" if near else f"the arguments are {', '.join(named) or 'none'}"
         return f"unknown argument {unknown}; {known}"
     if len(args) > len(places):
-        count = "argument" if len(places) == 1 else "arguments"
-        rest = names[len(places) :]
-        advice = f"; name the others, as in {rest[0]}={code_of(args[len(places)])}" if rest else ""
-        taken = f" ({', '.join(places)})" if places else ""
-        return f"takes {len(places) or 'no'} positional {count}{taken}, got {len(args)}{advice}"
-    if twice := next((given for given in places[: len(args)] if given in kwargs), None):
+        return _too_many(list(named), places, args)
+    if twice := next((argument for argument in places[: len(args)] if argument in kwargs), None):
         return f"{twice} is given twice, by position and by name; give it once"
-    missing = next(
-        p.name for i, p in enumerate(parameters) if p.default is p.empty and p.name not in kwargs and i >= len(args)
-    )
+    given = {*places[: len(args)], *kwargs}
+    missing = next(n for n, p in named.items() if p.default is p.empty and n not in given)
     return f"the argument {missing} is missing; write {name}({missing}=...)"
+
+
+def _too_many(names: list[str], places: list[str], args: Sequence[Any]) -> str:
+    count = f"{len(places) or 'no'} positional {'argument' if len(places) == 1 else 'arguments'}"
+    taken = f" ({', '.join(places)})" if places else ""
+    rest = names[len(places) :]
+    advice = f"; name the others, as in {rest[0]}={code_of(args[len(places)])}" if rest else ""
+    return f"takes {count}{taken}, got {len(args)}{advice}"
+
+
+def refuse_idle(where: str, signature: inspect.Signature, arguments: Mapping[str, object], idle: Idle) -> None:
+    """Complains about an argument that has no effect because another one switches it off: see `is_off`.
+
+    Args:
+        where: The name of the public function.
+        signature: The signature of the function, which has the defaults.
+        arguments: The value of every argument.
+        idle: What each argument depends on.
+    """
+    pairs = [(name, other) for name, others in idle.items() for other in _several(others)]
+    for name, other in pairs:
+        value, reason, default = arguments[name], arguments[other], signature.parameters[name].default
+        if is_off(reason) and default is not inspect.Parameter.empty and not same(value, default):
+            raise ValueError(
+                f"{where}: {name}={code_of(value)} has no effect with {other}={code_of(reason)}; "
+                f"set {other}, or leave out {name}"
+            )
+
+
+def _several(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def is_off(value: object) -> bool:
+    """Whether a value is None, False, zero or infinite at every step, unlike a schedule, a tunable or a JAX array."""
+    return value is None or (isinstance(value, bool | int | float | np.number) and (not value or np.isinf(value)))

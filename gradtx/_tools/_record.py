@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gradtx._tools._arguments import bind, kinds_of
-from gradtx._tools._words import code_of, is_key
+from gradtx._tools._arguments import Idle, bind, kinds_of, refuse_idle
+from gradtx._tools._words import code_of, same
 
 
 @dataclass_transform(frozen_default=True)
@@ -23,9 +23,13 @@ class Record:
     or is `bool` or a `Literal`. Two records are equal if their types and fields are equal. Concrete arrays are compared
     by value, and a tracer equals only itself. Equal records have the same hash, so a record can be a static argument
     of `jax.jit`.
+
+    label: The name of the public function that makes the record.
+    idle: Field → the field, or fields, without which it has no effect. A value other than the default is then an error.
     """
 
     label: ClassVar[str]
+    idle: ClassVar[Idle] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -37,6 +41,8 @@ class Record:
         for name, kind in kinds_of(type(self)).items():
             if name in vars(self):
                 object.__setattr__(self, name, kind.check(f"{self.label}: {name}", getattr(self, name)))
+        if self.idle:
+            refuse_idle(self.label, inspect.signature(type(self)), vars(self), self.idle)
 
     def replace(self, fields: Mapping[str, Any]) -> Self:
         """A copy with other values in some fields, taken as they are."""
@@ -49,7 +55,7 @@ class Record:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if field.default is dataclasses.MISSING:
-                arguments.append(code_of(value))
+                arguments.append(f"{field.name}={code_of(value)}" if field.kw_only else code_of(value))
             elif not same(value, field.default):
                 arguments.append(f"{field.name}={code_of(value)}")
         return f"{self.label}({', '.join(arguments)})"
@@ -62,20 +68,6 @@ class Record:
 
     def __hash__(self) -> int:
         return hash((type(self), *(_hashable(value) for value in self.__dict__.values())))
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equality that is never an array: concrete arrays are equal by dtype, shape and values, tracers by identity."""
-    if a is b:
-        return True
-    if type(a) is not type(b) or isinstance(a, Tracer):
-        return False
-    if isinstance(a, jax.Array | np.ndarray):
-        if a.dtype != b.dtype or a.shape != b.shape:
-            return False
-        a, b = (jax.random.key_data(x) if is_key(x) else x for x in (a, b))
-        return bool(np.array_equal(a, b))
-    return bool(a == b)
 
 
 def _bound(init: Callable[..., None], label: str) -> Callable[..., None]:

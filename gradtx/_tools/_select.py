@@ -12,8 +12,9 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx._tools._paths import paths
-from gradtx._tools._record import Record, code_of
+from gradtx._tools._record import Record
 from gradtx._tools._trees import Flat, flatten, is_trainable
+from gradtx._tools._words import code_of
 
 Selector: TypeAlias = str | re.Pattern[str] | Callable[..., Any] | Sequence[Any] | Any
 """A glob or a regular expression on the parameter's path, a predicate, a tree of booleans, or a list of these.

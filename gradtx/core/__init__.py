@@ -36,7 +36,9 @@ from gradtx.core._rule import Rule as Rule
 from gradtx.core._rule import Schedule as Schedule
 from gradtx.core._rule import Scope as Scope
 from gradtx.core._rule import Slot as Slot
+from gradtx.core._rule import Slots as Slots
 from gradtx.core._rule import Technique as Technique
+from gradtx.core._rule import Updated as Updated
 from gradtx.core._slots import check_slots as check_slots
 from gradtx.core._slots import widened as widened
 from gradtx.core._stage import Only as Only
@@ -56,7 +58,6 @@ from gradtx.core._transformation import chain as chain
 from gradtx.core._transformation import named as named
 from gradtx.core._transformation import only as only
 from gradtx.core._transformation import stacked as stacked
-from gradtx.core._transformation import with_mask as with_mask
 from gradtx.core._tree_stage import TreeAt as TreeAt
 from gradtx.core._tree_stage import TreeStage as TreeStage
 from gradtx.core._tunable import Tunable as Tunable

@@ -1,6 +1,5 @@
 """The parameters to evaluate a model with, where a chain trains at other ones."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 from gradtx._tools import Flat, as_real, dtype_of, flatten, is_trainable, wide, widen
 from gradtx.core._leaf import with_values
 from gradtx.core._resolve import Resolved, resolve
-from gradtx.core._rule import At, Rule
+from gradtx.core._rule import At, Rule, Slots
 from gradtx.core._slots import check_slots
 from gradtx.core._state import State, from_state
 from gradtx.core._stateful import varying
@@ -51,7 +50,7 @@ def _by_rule(r: Resolved, params: Flat, now: Flat, state: State) -> list[Any]:
 
         def one(p: jax.Array, slots: Any, rule: Rule = rule, at: At = at) -> jax.Array:
             with jax.numpy_dtype_promotion("standard"):
-                return rule.evaluated(p, SimpleNamespace(**slots), at)
+                return rule.evaluated(p, Slots(**slots), at)
 
         for axis in reversed(static.axes):
             one = jax.vmap(one, (axis, {n: axis if rule.slots[n].like is None else 0 for n in r.slots_of(i)}), axis)

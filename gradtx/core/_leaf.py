@@ -4,7 +4,6 @@ import dataclasses
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 
 from gradtx._tools import Record, Rounding, as_real, joined, parts, round_to, typed_key, wide
 from gradtx.core._resolve import LeafRule
-from gradtx.core._rule import At, Role, Rule, Scope
+from gradtx.core._rule import At, Role, Rule, Scalars, Scope, Slots
 
 R = TypeVar("R", bound=Record)
 
@@ -38,7 +37,7 @@ class Now:
     key: Any = None
 
 
-class Scalars(NamedTuple):
+class RuleScalars(NamedTuple):
     """What one rule has at a step: the hyperparameters that vary, what it measured, and what the last step kept."""
 
     hyper: Mapping[str, Any]
@@ -63,7 +62,7 @@ def leaf_function(rules: tuple[LeafRule, ...], dtype: np.dtype, out: np.dtype | 
     """
 
     def leaf(
-        g: Any, slots: Sequence[Any], param: Any, grad: Any, now: Now, scalars: Sequence[Scalars], index: Any
+        g: Any, slots: Sequence[Any], param: Any, grad: Any, now: Now, scalars: Sequence[RuleScalars], index: Any
     ) -> tuple[Any, list[dict[str, Any]]]:
         u: Any = jnp.asarray(g, dtype)
         p, grad = (None if x is None else jnp.asarray(x, dtype) for x in (param, grad))
@@ -83,19 +82,20 @@ def leaf_function(rules: tuple[LeafRule, ...], dtype: np.dtype, out: np.dtype | 
 
 
 def _apply(
-    static: LeafRule, given: Operands, now: Now, scalars: Scalars, dtype: np.dtype, index: Any
+    static: LeafRule, given: Operands, now: Now, scalars: RuleScalars, dtype: np.dtype, index: Any
 ) -> tuple[Any, dict[str, Any]]:
     """One rule on one array, of which it sees each layer apart where there are axes of layers."""
     name, rule, axes, split = static
     rule = with_values(rule, scalars.hyper, dtype)
-    measured, kept_before = as_real(scalars.measured, dtype), as_real(scalars.kept, dtype)
+    measured = Scalars(f"{name}: at.measured", as_real(scalars.measured, dtype))
+    before = Scalars(f"{name}: at.scalars", as_real(scalars.kept, dtype))
     split = split and dtype != wide(dtype, as_complex=False)
 
     def update(given: Operands, key: Any) -> tuple[Any, dict[str, Any]]:
-        at = At(now.step, now.count, given.param, measured, kept_before, key, now.value, given.grad)
+        at = At(now.step, now.count, given.param, measured, before, key, now.value, given.grad)
         # A complex gradient meets its real second moment; all else is of one dtype already.
         with jax.numpy_dtype_promotion("standard"):
-            u, kept = rule.update(given.g, SimpleNamespace(**given.slots), at)
+            u, kept = rule.update(given.g, Slots(**given.slots), at)
         if kept.keys() != given.slots.keys() or u.shape != given.g.shape:
             raise TypeError(
                 f"{name}.update must return an array of shape {given.g.shape} and the slots {sorted(given.slots)}, "
@@ -139,7 +139,13 @@ class Lists(NamedTuple):
 
 
 def measure(
-    name: str, rule: Rule, dtypes: tuple[np.dtype, ...], lists: Lists, now: Now, scalars: Scalars, value_fn: Any = None
+    name: str,
+    rule: Rule,
+    dtypes: tuple[np.dtype, ...],
+    lists: Lists,
+    now: Now,
+    scalars: RuleScalars,
+    value_fn: Any = None,
 ) -> dict[str, Any]:
     """The scalars that `rule` prepares and, if of tree scope, measures on all gradients, each in its dtype."""
     dtype = max(dtypes, key=lambda d: d.itemsize, default=np.dtype(np.float32))
@@ -148,11 +154,12 @@ def measure(
         for leaves in (lists.grads, lists.param, lists.grad)
     )
     rule = with_values(rule, scalars.hyper, dtype)
-    at = At(now.step, now.count, param, {}, scalars.kept, None, now.value, grad, value_fn)
+    before = Scalars(f"{name}: at.scalars", scalars.kept)
+    at = At(now.step, now.count, param, {}, before, None, now.value, grad, value_fn)
     found = dict(rule.prepare(at))
     if rule.scope is Scope.TREE:
-        at = At(now.step, now.count, param, found, scalars.kept, None, now.value, grad, value_fn)
-        found |= rule.measure(grads or [], SimpleNamespace(**lists.slots), at)
+        at = dataclasses.replace(at, measured=Scalars(f"{name}: at.measured", found))
+        found |= rule.measure(grads or [], Slots(**lists.slots), at)
     kept = [slot for slot, spec in rule.active_slots().items() if spec.role is Role.SCALAR]
     if missing := [slot for slot in kept if slot not in found]:
         raise TypeError(

@@ -10,6 +10,7 @@ said by the stage that holds it (`_stage.py`).
 import dataclasses
 import enum
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
 import jax
@@ -51,6 +52,27 @@ class Scope(enum.Enum):
     LEAF = "leaf"
     TREE = "tree"
 
+
+class Slots(SimpleNamespace):
+    """The slots of one parameter by name, as `slot.mu`; in `measure`, a list for each slot."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"there is no slot {name} here; the slots are {', '.join(vars(self)) or 'none'}")
+
+
+class Scalars(dict[str, Any]):
+    """Scalars by name. A name that is missing is an error that lists the others."""
+
+    def __init__(self, where: str, scalars: Mapping[str, Any]):
+        super().__init__(scalars)
+        self.where = where
+
+    def __missing__(self, name: str) -> Any:
+        raise KeyError(f"{self.where} has no {name}; it has {', '.join(self) or 'nothing'}")
+
+
+Updated: TypeAlias = tuple[jax.Array, Mapping[str, jax.Array]]
+"""What a rule makes of one array: the update, and its new slots by name."""
 
 Like: TypeAlias = Callable[[Any], Any] | str
 """A function from the parameter to an array like the slot, or the name of a method that is one."""
@@ -197,18 +219,18 @@ class Rule(Technique):
         """
         return {}
 
-    def measure(self, grads: Sequence[jax.Array], slots: Any, at: At) -> Mapping[str, Any]:
+    def measure(self, grads: Sequence[jax.Array], slots: Slots, at: At) -> Mapping[str, Any]:
         """Scalars over all gradients, for `at.measured`; those named after a SCALAR slot are kept.
 
         `slots.name` is a list with an entry for each gradient: its slot, or None where it has none.
         """
         raise NotImplementedError
 
-    def update(self, g: jax.Array, slot: Any, at: At) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+    def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:
         """(update, new slots) for one array: g and the slots `slot.name` come in one dtype of at least float32."""
         raise NotImplementedError
 
-    def evaluated(self, param: jax.Array, slot: Any, at: At) -> jax.Array:
+    def evaluated(self, param: jax.Array, slot: Slots, at: At) -> jax.Array:
         """The parameter to evaluate the model with, given the one that is trained; see `evaluation_params`.
 
         `at.count` is the number of updates done, and `at.scalars` has what the last one kept.

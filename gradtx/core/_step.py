@@ -19,7 +19,7 @@ from gradtx._tools import (
     is_trainable,
     wide,
 )
-from gradtx.core._leaf import Finish, Lists, Now, Scalars, compiled_measure, leaf_function, measure
+from gradtx.core._leaf import Finish, Lists, Now, RuleScalars, compiled_measure, leaf_function, measure
 from gradtx.core._resolve import Resolved, found_slots, resolve
 from gradtx.core._rule import Rule, Scope
 from gradtx.core._slots import check_slots
@@ -93,7 +93,7 @@ class Step:
         else:
             dtypes, lists = tuple(sorted(set(dtypes), key=str)), Lists()  # it prepares for all of them at once
         now = Now(self.state.step, self.count, self.extra["value"] if "value" in needs else None)
-        scalars = Scalars(r.hyper, {}, r.scalars)
+        scalars = RuleScalars(r.hyper, {}, r.scalars)
         if "value_fn" in needs:  # any function: nothing to compile once
             measured = measure(r.name, r.rule, dtypes, lists, now, scalars, self._value_fn(mine))
         else:
@@ -185,7 +185,7 @@ class Step:
         return after
 
 
-def _function(rules: Sequence[Resolved], kind: Any, finish: Finish | None) -> tuple[list[int], Any, list[Scalars]]:
+def _function(rules: Sequence[Resolved], kind: Any, finish: Finish | None) -> tuple[list[int], Any, list[RuleScalars]]:
     """The rules that see leaves of a kind, by number, their compiled function, and their scalars."""
     dtype, out, *kinds = kind
     here = [n for n, k in enumerate(kinds) if k is not None]
@@ -193,7 +193,7 @@ def _function(rules: Sequence[Resolved], kind: Any, finish: Finish | None) -> tu
     for n in here:
         rule, hyper = rules[n].on(kinds[n])
         static.append(rule)
-        scalars.append(Scalars(hyper, rules[n].measured, rules[n].before))
+        scalars.append(RuleScalars(hyper, rules[n].measured, rules[n].before))
     return here, leaf_function(tuple(static), dtype, out, finish), scalars
 
 

@@ -212,26 +212,6 @@ def as_transformation(rule: Callable[P, Rule | TreeStage]) -> Callable[P, Transf
     return make
 
 
-def with_mask(make: Callable[..., Transformation]) -> Callable[..., Transformation]:
-    """A public function with one more argument `mask`, a selector, by which the transformation is put under `only`."""
-
-    @functools.wraps(make)
-    def masked(*args: Any, mask: Selector | None = None, **kwargs: Any) -> Transformation:
-        bound = signature.bind(*args, **({} if mask is None else {"mask": mask}), **kwargs)
-        mask = bound.arguments.pop("mask", None)
-        tx = make(*bound.args, **bound.kwargs)
-        return tx if mask is None else only(Selects().check(f"{make.__name__}: mask", mask), tx)
-
-    plain = inspect.signature(make)
-    extra = inspect.Parameter(
-        "mask", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation="Selector | None"
-    )
-    signature = plain.replace(parameters=[*plain.parameters.values(), extra])
-    masked.__signature__ = signature  # type: ignore[attr-defined]
-    del masked.__wrapped__
-    return masked
-
-
 class Transforms:
     """The kind of a field that holds a transformation: gradtx's own, or optax's as one opaque stage."""
 

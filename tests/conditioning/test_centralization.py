@@ -12,7 +12,7 @@ import gradtx as gx
 @pytest.mark.parametrize("shape", [(), (5,), (4, 3), (2, 3, 4), (3, 3, 2, 5), (0, 2), (2, 0)], ids=str)
 def test_each_output_has_mean_zero(shape, output_last):
     g = jnp.asarray(np.random.RandomState(0).standard_normal(shape) + 7, jnp.float32)
-    tx = gx.centralize(output_last)
+    tx = gx.centralize(output_last=output_last)
     u = jax.jit(tx.update)(g, tx.init(g))[0]
     if g.ndim < 2:
         np.testing.assert_array_equal(u, g)

@@ -26,7 +26,7 @@ def _update(tx, grads):
 
 @functools.partial(jax.jit, static_argnums=0)  # one compilation for all bounds
 def _clipped(clip, g, bound, eps):
-    tx = clip(bound, eps)
+    tx = clip(bound, eps=eps)
     return tx.update(g, tx.init(g))[0]
 
 
@@ -85,7 +85,7 @@ def test_clipping_to_zero_and_not_at_all(clip, eps):
         (zeros, float("inf"), 0.0),
         (zeros, 1.0, 0.0),
     ):
-        np.testing.assert_array_equal(_update(clip(bound, eps), grads)["a"], expected)
+        np.testing.assert_array_equal(_update(clip(bound, eps=eps), grads)["a"], expected)
         np.testing.assert_array_equal(_clipped(clip, grads, bound, eps)["a"], expected)
 
 
@@ -141,13 +141,13 @@ def test_the_norm_is_never_above_the_bound_and_the_direction_stays(clip, g, boun
 @every_eps
 def test_what_is_not_finite_stays_visible(clip, eps):
     for bound in (0.0, 1.0, float("inf")):
-        updates = _update(clip(bound, eps), {"a": jnp.asarray([np.nan, 1.0]), "b": jnp.ones(2)})
+        updates = _update(clip(bound, eps=eps), {"a": jnp.asarray([np.nan, 1.0]), "b": jnp.ones(2)})
         assert np.isnan(updates["a"]).all()
         assert np.isnan(updates["b"]).all() == (clip is gx.clip_by_global_norm)
-    updates = _update(clip(1.0, eps), {"a": jnp.asarray([np.inf, 1.0, -np.inf])})["a"]
+    updates = _update(clip(1.0, eps=eps), {"a": jnp.asarray([np.inf, 1.0, -np.inf])})["a"]
     np.testing.assert_array_equal(updates, [np.nan, 0.0, np.nan])
     infinite = {"a": jnp.asarray([np.inf, 1.0])}
-    chex.assert_trees_all_equal(_update(clip(float("inf"), eps), infinite), infinite)
+    chex.assert_trees_all_equal(_update(clip(float("inf"), eps=eps), infinite), infinite)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -23,7 +23,8 @@ GRADIENTS = [
 
 @functools.partial(jax.jit, static_argnums=0)  # one compilation for all bounds
 def _update(clip, grads, *arguments):
-    tx = clip(*arguments)
+    bound, *eps = arguments
+    tx = clip(bound, **dict(zip(("eps",), eps, strict=False)))
     return tx.update(grads, tx.init(grads))[0]
 
 

@@ -48,7 +48,7 @@ def test_each_group_has_its_rule(scale, jit):
 
 def test_values_of_the_step_reach_the_groups():
     tx = scale_by_rank(gx.tunable(1.0))
-    state = gx.set_hyperparams(tx.init(PARAMS), scale=5.0)
+    state = gx.set_hyperparams(tx, tx.init(PARAMS), scale=5.0)
     assert tx.update(GRADS, state, PARAMS)[0]["a"][0, 0] == 10
     _, state = tx.update(GRADS, state, PARAMS)
     ramp = scale_by_rank(gx.schedules.linear(0.0, 4.0, 4))

@@ -133,7 +133,7 @@ def test_describe_and_hyperparams():
     assert [(g.name, len(g.paths)) for g in found.stages[2].groups] == [("depth 0", 2), ("depth 1", 1)]
     assert found.stages[0].slots["mu"].bytes == 24
     assert gx.describe(tx).bytes_per_parameter == 8
-    state = gx.set_hyperparams(tx.init(PARAMS), learning_rate=1.0)
+    state = gx.set_hyperparams(tx, tx.init(PARAMS), learning_rate=1.0)
     assert gx.hyperparams(tx, state)["scale_by_learning_rate.learning_rate"] == 1
 
 

@@ -77,7 +77,7 @@ def test_a_momentum_that_varies(momentum):
     update = jax.jit(chex.assert_max_traces(tx.update, 1))
     for i, x in enumerate(batches):
         if i == 2 and state.hyperparams:
-            state = gx.set_hyperparams(state, momentum=0.5)
+            state = gx.set_hyperparams(tx, state, momentum=0.5)
         _, state = update(x, state)
         m = 0.9 if i < 2 else 0.5
         mean = m * mean + (1 - m) * np.asarray(x, np.float64).mean(0)
@@ -433,7 +433,7 @@ def test_refresh_averages_over_the_batches_and_keeps_all_else(make):
     batches = [draw(i, 5, 3) for i in range(3)]
     tx = gx.chain(make(momentum=gx.tunable(0.9)), make(1, unbiased=True), gx.named("own", make(bias=False)))
     state = trained(tx, *batches)[1]
-    state = gx.set_hyperparams(state, momentum=0.8)
+    state = gx.set_hyperparams(tx, state, momentum=0.8)
     spoilt = state.stages["own"] | {"mean": jnp.full(3, jnp.nan)}
     spoilt = state._replace(stages=state.stages | {"own": spoilt})
     new = inputs.refresh(tx, spoilt, batches)

@@ -204,7 +204,7 @@ def test_drives_any_hyperparameter(field):
 
     def make(**values):
         values = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1, "max_norm": 1.0, "eps": 1e-6} | values
-        clip = gx.clip_by_global_norm(values.pop("max_norm"), values.pop("eps"))
+        clip = gx.clip_by_global_norm(values.pop("max_norm"), eps=values.pop("eps"))
         return gx.chain(clip, gx.sgd(**values, weight_decay_mode="after", momentum_form="velocity"))
 
     params, grads = tree(1), gradients(8)
@@ -235,7 +235,7 @@ def test_one_name_is_one_plateau_and_the_scale_can_be_set():
     for _ in range(3):
         _, state = jax.jit(tx.update)(x, state, x, value=1.0)
     np.testing.assert_allclose(gx.hyperparams(tx, state)["scale_by_learning_rate.learning_rate"], 0.7 * 0.25, rtol=1e-6)
-    state = gx.set_hyperparams(state, scale=1.0)
+    state = gx.set_hyperparams(tx, state, scale=1.0)
     np.testing.assert_allclose(gx.hyperparams(tx, state)["scale_by_learning_rate.learning_rate"], 0.7, rtol=1e-6)
 
 

@@ -51,9 +51,9 @@ def test_at_a_step_that_is_changed_in_mid_run():
     state = tx.init(x)
     updates, state = tx.update(x, state)
     assert updates[0] == -1
-    state = gx.set_hyperparams(state, at=1)
+    state = gx.set_hyperparams(tx, state, at=1)
     assert tx.update(x, state)[0][0] == -0.5
-    assert tx.update(x, gx.set_hyperparams(state, at=2))[0][0] == -1
+    assert tx.update(x, gx.set_hyperparams(tx, state, at=2))[0][0] == -1
 
 
 @pytest.mark.parametrize(
@@ -98,20 +98,18 @@ def test_the_hyperparameters_of_both_are_read_and_set():
         "tune.second.end.scale_by_learning_rate.learning_rate": 0.4,
     }
     for name, value in rate.items():
-        state = gx.set_hyperparams(state, **{name: value})
+        state = gx.set_hyperparams(tx, state, **{name: value})
     found = gx.hyperparams(tx, state)
     assert found.keys() >= {"tune.at", "tune.first.scale_by_adam.b1", "tune.second.end.trace.momentum", *rate}
     np.testing.assert_allclose([found[name] for name in rate], list(rate.values()))
     np.testing.assert_allclose(
-        gx.hyperparams(tx, gx.set_hyperparams(state, **{"first.scale_by_learning_rate.learning_rate": 0.5}))[
+        gx.hyperparams(tx, gx.set_hyperparams(tx, state, **{"first.scale_by_learning_rate.learning_rate": 0.5}))[
             next(iter(rate))
         ],
         0.5,
     )
-    with pytest.raises(
-        ValueError, match=r"learning_rate is ambiguous, it could be any of tune.first.scale_by_learning_rate"
-    ):
-        gx.set_hyperparams(state, learning_rate=1.0)
+    with pytest.raises(ValueError, match=r"learning_rate is ambiguous; write one of tune.first.scale_by_learning_rate"):
+        gx.set_hyperparams(tx, state, learning_rate=1.0)
 
 
 def test_masks_of_parts_see_the_parameters_as_they_are():
@@ -179,7 +177,7 @@ def test_a_sweep_over_the_moment():
 @pytest.mark.parametrize(
     ("arguments", "error", "named"),
     [
-        ((gx.sgd(1.0), gx.sgd(1.0), -1), ValueError, r"at must be in \[0, 2.14748e\+09\), got -1"),
+        ((gx.sgd(1.0), gx.sgd(1.0), -1), ValueError, r"at must be in \[0, 2\*\*31\), got -1"),
         ((gx.sgd(1.0), gx.sgd(1.0), 2.5), ValueError, "at must be a whole number, got 2.5"),
         ((gx.sgd(1.0), gx.sgd(1.0), None), TypeError, "at must be a number"),
         ((gx.sgd(1.0), 0.1, 3), TypeError, "second: expected a gradient transformation"),
