@@ -154,13 +154,9 @@ def _to_max_abs(rule: Any, slots: Slots) -> Converted:
 
 def _from_robust(scaler: "RobustScaler") -> tuple[Transformation, Values]:
     low, high = scaler.quantile_range
-    tx = robust(
-        quantile_range=(low, high),
-        centering=scaler.with_centering,
-        scaling=scaler.with_scaling,
-        unit_variance=scaler.unit_variance,
-        sample_size=2,
-    )
+    # Without scaling the other two arguments have no effect, and `robust` refuses them.
+    scaling = {"quantile_range": (low, high), "unit_variance": scaler.unit_variance} if scaler.with_scaling else {}
+    tx = robust(centering=scaler.with_centering, scaling=scaler.with_scaling, sample_size=2, **scaling)
     center, scale = (0.0 if x is None else x for x in (scaler.center_, scaler.scale_))
     (unit,) = {rule.unit() for rule in tx.stages.values()}
     half = 50 / (high - low) * scale * unit

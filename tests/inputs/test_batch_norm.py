@@ -397,13 +397,13 @@ def test_describe_shows_the_statistics():
     assert "mean   statistic" in str(gx.describe(inputs.batch_norm(), jnp.zeros((4, 3))))
 
 
-# Merging and refreshing
+# Folding and refreshing
 
 
 @every_rule
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_merge_into_a_convolution(make, layout, with_bias):
+def test_fold_into_a_convolution(make, layout, with_bias):
     flax = layout == "NHWC"
     axis, out, numbers = (-1, -1, ("NHWC", "HWIO", "NHWC")) if flax else (1, 0, ("NCHW", "OIHW", "NCHW"))
     x = draw(0, 4, 6, 6, 2) if flax else draw(0, 4, 2, 6, 6)
@@ -416,16 +416,16 @@ def test_merge_into_a_convolution(make, layout, with_bias):
     params = some_params(tx, h)
     _, state = trained(tx, h, params=params)
     expected = tx.update(h, state, params, train=False)[0]
-    w, b = inputs.merge(tx, state, params, kernel, bias, axis=out)
+    w, b = inputs.fold_into(tx, state, params, kernel, bias, axis=out)
     assert_close(conv(x, w) + spread(b), expected, rtol=2e-5, atol=2e-4)
 
 
-def test_merge_into_a_dense_layer_keeps_dtypes():
+def test_fold_into_a_dense_layer_keeps_dtypes():
     kernel, tx = draw(1, 3, 4, dtype=jnp.bfloat16), inputs.batch_norm(scale=False)
     wide = jnp.asarray(kernel, jnp.float32)
     _, state = trained(tx, draw(0, 8, 3) @ wide)
-    exact, b = inputs.merge(tx, state, None, wide, jnp.zeros(4))
-    assert_close(inputs.merge(tx, state, None, kernel, jnp.zeros(4)), (jnp.asarray(exact, jnp.bfloat16), b))
+    exact, b = inputs.fold_into(tx, state, None, wide, jnp.zeros(4))
+    assert_close(inputs.fold_into(tx, state, None, kernel, jnp.zeros(4)), (jnp.asarray(exact, jnp.bfloat16), b))
 
 
 @every_rule
@@ -456,7 +456,7 @@ def test_refresh_of_a_network_with_a_transformation_per_layer():
         return {"in": before, "out": txs["out"].update(h.T @ kernel, states["out"])[1]}
 
     states = {"in": txs["in"].init(x.T), "out": txs["out"].init(x @ kernel)}
-    new = inputs.refresh(txs, states, [x, x], forward)
+    new = inputs.refresh(txs, states, [x, x], forward=forward)
     np.testing.assert_allclose(statistics(new["in"])["mean"], x.mean(0), rtol=1e-5)
     x, kernel = np.asarray(x), np.asarray(kernel)
     h = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
@@ -505,13 +505,55 @@ X = jnp.ones((4, 3))
         (
             lambda tx: tx.update(X, tx.init(X), {"batch_norm": {"scale": {"a": jnp.ones(3)}}}),
             ValueError,
-            "the inputs must have the leaves of the parameter scale",
+            "the inputs and the parameter scale have different structures",
         ),
-        (lambda tx: inputs.merge(tx, tx.init(X), None, X), None, None),
-        (lambda tx: inputs.merge(tx, tx.init(X), None, X.T), ValueError, r"4 output features.*have shape \(3,\)"),
-        (lambda tx: inputs.merge(tx, tx.init(X), None, X, axis=2), ValueError, "axis 2 is out of range for a kernel"),
-        (lambda tx: inputs.merge(gx.chain(tx, tx), tx.init(X), None, X), TypeError, "expected batch_norm or batch_re"),
+        (lambda tx: inputs.fold_into(tx, tx.init(X), None, X), None, None),
+        (lambda tx: inputs.fold_into(tx, tx.init(X), None, X.T), ValueError, r"4 output features.*have shape \(3,\)"),
+        (
+            lambda tx: inputs.fold_into(tx, tx.init(X), None, X, axis=2),
+            ValueError,
+            "axis 2 is out of range for a kernel",
+        ),
+        (lambda tx: inputs.fold_into(tx, tx.init(X), None, X, axis=0.5), ValueError, "fold_into: axis must be a whole"),
+        (
+            lambda tx: inputs.fold_into(tx, tx.init(X), None, X, X),
+            ValueError,
+            r"bias must have shape \(3,\), got \(4, 3\)",
+        ),
+        (
+            lambda tx: inputs.fold_into(tx, tx.init(X), {"norm": {"scale": jnp.ones(3)}}, X),
+            ValueError,
+            "fold_into: params must be .* there is no stage norm, only batch_norm",
+        ),
+        (
+            lambda tx: inputs.fold_into(tx, tx.init(X), {"batch_norm": {"gamma": jnp.ones(3)}}, X),
+            ValueError,
+            "fold_into: there is no parameter gamma, only bias, scale",
+        ),
+        (
+            lambda tx: inputs.fold_into(
+                inputs.batch_norm(scale=False), tx.init(X), {"batch_norm": {"scale": jnp.ones(3)}}, X
+            ),
+            ValueError,
+            "fold_into: there is no parameter scale, only bias",
+        ),
+        (
+            lambda tx: inputs.fold_into(gx.chain(tx, tx), tx.init(X), None, X),
+            TypeError,
+            "fold_into: expected a single batch_norm or batch_re",
+        ),
         (lambda tx: inputs.refresh(tx, tx.init(X), []), ValueError, "there are no batches"),
+        (
+            lambda tx: inputs.refresh({"a": tx}, {"a": tx.init(X)}, [X]),
+            TypeError,
+            "refresh: several layers need forward=, a function",
+        ),
+        (
+            lambda tx: inputs.batch_norm(-1, 0.9, 1e-5, True),
+            TypeError,
+            r"batch_norm: takes 3 positional arguments \(axis",
+        ),
+        (lambda tx: inputs.batch_renorm(-1, 0.9, 1e-5, 3.0), TypeError, "batch_renorm: takes 3 positional arguments"),
         (lambda tx: inputs.refresh(gx.clip(1.0), tx.init(X), [X]), ValueError, "no batch normalisation in clip"),
     ],
 )

@@ -206,7 +206,7 @@ def test_refresh_is_pytorchs_update_bn():
         states = tx.init(jnp.zeros((1, 5), np.float64)), tx.init(jnp.zeros((1, 2), np.float64))
         for x in batches[::-1]:
             states = forward(tx, states, x)
-        new = inputs.refresh(tx, states, batches, forward)
+        new = inputs.refresh(tx, states, batches, forward=forward)
     for layer, state in zip((net[1], net[4]), new, strict=True):
         np.testing.assert_allclose(state.stages["batch_norm"]["mean"], layer.running_mean.numpy(), rtol=1e-10)
         np.testing.assert_allclose(state.stages["batch_norm"]["var"], layer.running_var.numpy(), rtol=1e-10)

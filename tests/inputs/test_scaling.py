@@ -17,7 +17,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
-from gradtx.inputs._moments import two_sum
+from gradtx.inputs._scaler import two_sum
 from tests.helpers import trials
 
 SCALERS = {
@@ -81,7 +81,7 @@ def test_equals_scikit_learn(scaler, data):
         (gx.inputs.standardize(scaling=False), sklearn.preprocessing.StandardScaler(with_std=False)),
         (gx.inputs.min_max((-2, 5)), sklearn.preprocessing.MinMaxScaler((-2, 5))),
         (gx.inputs.min_max(clip=True), sklearn.preprocessing.MinMaxScaler(clip=True)),
-        (gx.inputs.robust((10, 70)), sklearn.preprocessing.RobustScaler(quantile_range=(10, 70))),
+        (gx.inputs.robust(quantile_range=(10, 70)), sklearn.preprocessing.RobustScaler(quantile_range=(10, 70))),
         (gx.inputs.robust(centering=False), sklearn.preprocessing.RobustScaler(with_centering=False)),
         (gx.inputs.robust(scaling=False), sklearn.preprocessing.RobustScaler(with_scaling=False)),
         (gx.inputs.robust(unit_variance=True), sklearn.preprocessing.RobustScaler(unit_variance=True)),
@@ -437,7 +437,7 @@ def test_bad_calls():
         gx.inputs.standardize().update(x, state, weights=jnp.ones(39))
     with pytest.raises(ValueError, match=r"mask has shape \(3,\)"):
         gx.inputs.standardize().update(x, state, mask=jnp.ones(3, bool))
-    with pytest.raises(ValueError, match="axis 0 of the inputs is the examples'"):
+    with pytest.raises(ValueError, match="the inputs must have the examples on axis 0"):
         gx.inputs.standardize().init(jnp.zeros(()))
     with pytest.raises(TypeError, match="must be real floating arrays"):
         gx.inputs.standardize().init(jnp.zeros((2, 2), int))
@@ -450,11 +450,72 @@ def test_bad_calls():
     with pytest.raises(TypeError, match="feature_range must be two numbers"):
         gx.inputs.min_max(3.0)
     with pytest.raises(ValueError, match=r"quantile_range must be in \[0, 100\]"):
-        gx.inputs.robust((-1, 50))
+        gx.inputs.robust(quantile_range=(-1, 50))
     with pytest.raises(ValueError, match="unit_variance"):
-        gx.inputs.robust((0, 50), unit_variance=True)
-    with pytest.raises(ValueError, match="missing must be one of ignore, count, refuse"):
+        gx.inputs.robust(quantile_range=(0, 50), unit_variance=True)
+    with pytest.raises(ValueError, match="missing must be one of 'ignore', 'count', 'refuse'"):
         gx.inputs.max_abs(missing="drop")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: gx.inputs.standardize(False), TypeError, "standardize: takes no positional arguments, got 1"),
+        (lambda: gx.inputs.min_max((0, 1), True), TypeError, r"min_max: takes 1 positional argument \(feature_range\)"),
+        (lambda: gx.inputs.max_abs("count"), TypeError, "max_abs: takes no positional arguments, got 1"),
+        (lambda: gx.inputs.robust((10, 80)), TypeError, "robust: takes no positional arguments, got 1"),
+        (lambda: gx.inputs.max_abs(axis_name=1), TypeError, "max_abs: axis_name must be the name of an axis"),
+        (
+            lambda: gx.inputs.robust(quantile_range=(10, 80), scaling=False),
+            ValueError,
+            r"robust: quantile_range=\(10.0, 80.0\) has no effect with scaling=False",
+        ),
+        (
+            lambda: gx.inputs.robust(unit_variance=True, scaling=False),
+            ValueError,
+            "robust: unit_variance=True has no effect with scaling=False",
+        ),
+    ],
+)
+def test_bad_arguments(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@every_scaler
+@pytest.mark.parametrize("argument", ["weights", "mask"])
+def test_learning_arguments_are_refused_in_inference(make, argument):
+    x, tx = jnp.asarray(examples()), make()
+    state = gx.inputs.fit(tx, [x])
+    with pytest.raises(
+        TypeError, match=rf"update: {argument}= has no effect with train=False, because {make.__name__}"
+    ):
+        tx.update(x, state, train=False, **{argument: jnp.ones(40, bool)})
+    chex.assert_trees_all_equal(tx.update(x, state, train=False, **{argument: None})[0], applied(tx, state, x))
+    # Batch normalisation uses a mask in inference too.
+    both = gx.chain(tx, gx.inputs.batch_norm())
+    state = both.update(x, both.init(x))[1]
+    mask = jnp.arange(40) < 3
+    assert not np.any(both.update(x, state, train=False, mask=mask)[0][3:])
+
+
+def test_parameters_of_other_stages_are_refused():
+    x, tx = jnp.asarray(examples()), gx.inputs.standardize()
+    state = gx.inputs.fit(tx, [x])
+    for params, words in (
+        ({"batch_norm": {}}, "inverse: params must be .* there is no stage batch_norm, only standardize"),
+        (
+            {"standardize": {"scale": jnp.ones(3)}},
+            "standardize, for the inputs: there is no parameter scale, only none",
+        ),
+        (
+            {"standardize": jnp.ones(3)},
+            r"inverse: params must be .* for standardize expected \{parameter name: array\}",
+        ),
+        (jnp.ones(3), r"inverse: params must be .*, got float32\[3\]"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            gx.inputs.inverse(tx, x, state, params)
 
 
 @every_scaler

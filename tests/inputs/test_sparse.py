@@ -263,9 +263,7 @@ def test_is_scikit_learns_on_scipys_matrices():
 @pytest.mark.parametrize("tx", OTHERS, ids=str)
 def test_the_others_say_why_they_refuse(tx):
     (name,) = tx.stages
-    words = (
-        rf"{name}: the inputs at a are sparse, and to shift .* nonzero .*; use gx.inputs.max_abs .* or give x.todense"
-    )
+    words = rf"{name}: the inputs at a are sparse, and to shift .* nonzero .*; use only gx.inputs.max_abs, .* x.todense"
     x = {"a": padded(examples()), "b": examples()}
     dense = jax.tree.map(jnp.zeros_like, {"a": examples(), "b": examples()})
     calls = [
@@ -286,7 +284,7 @@ def test_the_others_say_why_they_refuse(tx):
 def test_without_centering_they_say_that_they_take_dense_arrays():
     for tx in (gx.inputs.standardize(centering=False), gx.inputs.robust(centering=False)):  # scikit-learn's do more
         with pytest.raises(
-            TypeError, match="the inputs are sparse, and its statistics are taken of dense arrays alone"
+            TypeError, match="the inputs are sparse, and its statistics are computed only for dense arrays"
         ):
             tx.init(padded(examples()))
 
@@ -295,7 +293,7 @@ def test_bad_calls():
     x = examples(lost=False)
     stored = padded(x)
     for tx in (gx.chain(TX, gx.clip(1.0)), gx.chain(gx.clip(1.0), TX)):
-        with pytest.raises(TypeError, match="clip: the inputs are sparse, and this stage takes dense arrays alone"):
+        with pytest.raises(TypeError, match="clip: the inputs are sparse, and this stage takes only dense arrays"):
             tx.init(stored)
     for other in (BCOO.fromdense(x, n_batch=1), BCOO.fromdense(x, n_dense=1), BCSR.fromdense(x)):
         with pytest.raises(TypeError, match=r"max_abs: .* must be a BCOO with n_batch = n_dense = 0, but are BC"):

@@ -36,7 +36,7 @@ def test_each_step_is_one_of_the_chain_at_its_rate():
 
 
 def test_mini_batches_are_used_in_their_order_over_the_epochs():
-    batches = gx.inputs.minibatches(np.arange(6.0, dtype=np.float32), 4, key=1, shuffle=False)
+    batches = gx.inputs.minibatches(np.arange(6.0, dtype=np.float32), 4, shuffle=False)
     found = range_test(gx.sgd, lambda x, batch: batch.mean(batch.data) + 0 * x, 1.0, batches, steps=5)
     assert found.losses.tolist() == [1.5, 4.5, 1.5, 4.5, 1.5]
 
