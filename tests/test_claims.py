@@ -1,4 +1,4 @@
-"""What is said of optimizers: by which rules it is judged."""
+"""The rules by which common claims are judged."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ def claims(benchmark):
     return benchmark("claims")
 
 
-def test_a_ratio_is_so_within_a_quarter(claims):
+def test_a_ratio_is_reproduced_within_a_quarter(claims):
     verdicts = [claims.about([ratio * 2.0, ratio * 4.0], [2.0, 4.0], 0.5)[1] for ratio in (0.39, 0.41, 0.62, 0.63)]
     assert verdicts == ["not reproduced: less", "reproduced", "reproduced", "not reproduced: more"]
     assert claims.about([1.0, 4.0], [2.0, 4.1], 0.75)[1] == "not reproduced"  # by chance
@@ -21,7 +21,7 @@ def test_a_ratio_is_so_within_a_quarter(claims):
     assert claims.about([3.0, 1.0], [2.0, 1.0], 1.0)[0] == "1.25 (1.00–1.50) times"
 
 
-def test_a_difference_is_so_within_half_a_point(claims):
+def test_a_difference_is_reproduced_within_half_a_point(claims):
     verdicts = [claims.points([more, more], 1.0, 2.0)[1] for more in (0.004, 0.006, 0.024, 0.026)]
     assert verdicts == ["not reproduced: less", "reproduced", "reproduced", "not reproduced: more"]
     assert claims.points([0.04, -0.01], 1.0, 2.0)[1] == "not reproduced"  # by chance
@@ -41,7 +41,7 @@ def test_a_verdict_follows_from_the_cases(claims):
     assert verdicts == ["reproduced", "depends on the rate", "not reproduced: depends on the rate"]
 
 
-def test_who_flies_past_has_not_arrived(claims):
+def test_passing_the_minimum_is_no_arrival(claims):
     terrain = claims.Terrain(None, tolerance=0.1)
     losses = np.ones((2, 301))
     losses[:, 20] = 0.01
@@ -49,10 +49,9 @@ def test_who_flies_past_has_not_arrived(claims):
     np.testing.assert_equal(claims.arrival(terrain, losses), [150, np.inf])
 
 
-def test_a_short_table_has_no_spreads(claims):
+def test_a_row_of_the_table(claims):
     rows = [{"claim": "a", "said": "b", "verdict": "c", "cases": {"v (1)": {"found": "+1.0 (-0.5–+2.0) points"}}}]
     assert claims.markdown(rows).endswith("| a | b | v (1): +1.0 (-0.5–+2.0) points | c |")
-    assert claims.markdown(rows, short=True).endswith("| a | b | v (1): +1.0 points | c |")
 
 
 def test_losses_are_those_of_the_recursion(claims):
