@@ -49,10 +49,9 @@ def test_passing_the_minimum_is_not_arriving(claims):
     np.testing.assert_equal(claims.arrival(terrain, losses), [150, np.inf])
 
 
-def test_a_short_table_has_no_spreads(claims):
+def test_a_row_of_the_table(claims):
     rows = [{"claim": "a", "said": "b", "verdict": "c", "cases": {"v (1)": {"found": "+1.0 (-0.5–+2.0) points"}}}]
     assert claims.markdown(rows).endswith("| a | b | v (1): +1.0 (-0.5–+2.0) points | c |")
-    assert claims.markdown(rows, short=True).endswith("| a | b | v (1): +1.0 points | c |")
 
 
 def test_losses_equal_those_of_the_recursion(claims):

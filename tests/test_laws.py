@@ -278,7 +278,8 @@ def test_sharded_equals_unsharded(case, axis_type, inside):
         new = jax.jit(lambda g, s, p: gx.apply_gradients(tx, g, s, p))(g, state, p)
         for x in jax.tree.leaves((tx.init(p).stages, state.stages, new[0], new[1].stages)):
             assert x.ndim == 0 or x.sharding.is_equivalent_to(sharding, x.ndim), x.sharding
-    assert_close(jax.device_get(new), jax.device_get(expected), rtol=1e-6)
+    # Differences of numbers of size 1, rounded in another order.
+    assert_close(jax.device_get(new), jax.device_get(expected), rtol=1e-6, atol=5e-7)
 
 
 @every_case
