@@ -11,7 +11,8 @@ import pytest
 from matplotlib.image import imread
 from sklearn.model_selection import train_test_split
 
-from gradtx.race._chain import parse_chain
+import gradtx as gx
+from gradtx.race._chain import parse
 from gradtx.race._contestant import Contestant
 from gradtx.race._data import prepare
 from gradtx.race._read import Table, load
@@ -81,7 +82,7 @@ def test_all_five_race_unless_told_otherwise(tmp_path):
     assert rates == {"sgd": 0.1, "momentum": 0.03, "rmsprop": 0.001, "adam": 0.003, "adamw": 0.003}
     for chain in chains.values():
         # What race.json calls a chain is the code that makes it.
-        assert repr(parse_chain(chain["chain"])) == chain["chain"]
+        assert repr(parse(chain["chain"], gx.Transformation)) == chain["chain"]
 
 
 def test_regression(tmp_path, capsys):
