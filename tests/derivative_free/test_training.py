@@ -32,7 +32,7 @@ def test_a_perceptron(make):
         return jnp.mean(jnp.logaddexp(0.0, z) - y * z)
 
     start = {"w": jnp.zeros(2), "b": jnp.zeros(())}
-    params, values = trained(make(8, 0.05, 0), gx.adam(0.1), loss, start, 300)
+    params, values = trained(make(8, 0.05, key=0), gx.adam(0.1), loss, start, 300)
     assert values[-1] < 0.2 * values[0]
     assert jnp.mean((x @ params["w"] + params["b"] > 0) == (y > 0.5)) > 0.97
 
@@ -46,7 +46,7 @@ def test_a_linear_classifier_of_digits():
         return -jnp.mean(jnp.take_along_axis(logits, y[:, None], 1))
 
     start = {"w": jnp.zeros((64, 10)), "b": jnp.zeros(10)}
-    params, _ = trained(spsa(16, 0.02, 0), gx.adam(0.02), loss, start, 600)
+    params, _ = trained(spsa(16, 0.02, key=0), gx.adam(0.02), loss, start, 600)
     assert jnp.mean(jnp.argmax(x @ params["w"] + params["b"][None], 1) == y) > 0.9
 
 
@@ -79,7 +79,7 @@ def returned(policy, scaler, key, tx):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_pole_stands_on_its_cart(seed):
     """Version V2-t, which for this task is to reach the greatest return, 500."""
-    scale, search, tx = gx.inputs.standardize(), ars(8, 0.5, seed, maximize=True, top=4), gx.sgd(0.5)
+    scale, search, tx = gx.inputs.standardize(), ars(8, 0.5, key=seed, maximize=True, top=4), gx.sgd(0.5)
     states = jax.random.normal(jax.random.key(seed), (16, 4))
 
     def step(carry, number):

@@ -85,7 +85,7 @@ def test_equals_keras():
     with relaxed():
         theirs = keras.CosineDecay(0.2, 50, 0.1, warmup_target=1.0, warmup_steps=20)
         expected = [float(theirs(int(i))) for i in STEPS]
-    ours = S.warmup(S.cosine_decay(1.0, 50, alpha=0.1), 20, 0.2)(STEPS)
+    ours = S.warmup(S.cosine_decay(1.0, 50, alpha=0.1), 20, init_value=0.2)(STEPS)
     np.testing.assert_allclose(ours, np.array(expected), rtol=2e-6)
 
 
@@ -110,7 +110,11 @@ def test_is_data_and_takes_every_kind_of_step(schedule):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: S.cosine_decay(1.0, 5, 0.1, end_value=0.1), "alpha must be 0 where end_value is given, got 0.1"),
+        (
+            lambda: S.cosine_decay(1.0, 5, 0.1, end_value=0.2),
+            "cosine_decay: alpha=0.1 has no effect with end_value=0.2",
+        ),
+        (lambda: S.cosine_restarts(1.0, 5, alpha=0.1, end_value=0.2), "cosine_restarts: alpha=0.1 has no effect"),
         (lambda: S.cosine_restarts(1.0, 0), "first_steps must be in .* got 0"),
         (lambda: S.cosine_restarts(1.0, 5, 0.5), "t_mul must be in .* got 0.5"),
         (lambda: S.cosine_restarts(1.0, 1, 1.00001), "t_mul must be 1 or in .* got 1.00001"),
