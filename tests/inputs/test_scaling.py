@@ -499,6 +499,17 @@ def test_learning_arguments_are_refused_in_inference(make, argument):
     assert not np.any(both.update(x, state, train=False, mask=mask)[0][3:])
 
 
+def test_a_rule_may_use_weights_in_inference():
+    class Weigh(gx.inputs.InputRule):
+        def run(self, x, slot, at):
+            return x * at.weights[:, None], {}
+
+    tx, x = gx.chain(gx.core.as_transformation(Weigh)(), gx.inputs.max_abs()), jnp.asarray(examples())
+    state = tx.update(x, tx.init(x), weights=jnp.ones(40))[1]
+    y = tx.update(x, state, train=False, weights=jnp.full(40, 2.0))[0]
+    chex.assert_trees_all_close(y, 2 * tx.update(x, state, train=False, weights=jnp.ones(40))[0], rtol=1e-6)
+
+
 def test_parameters_of_other_stages_are_refused():
     x, tx = jnp.asarray(examples()), gx.inputs.standardize()
     state = gx.inputs.fit(tx, [x])
