@@ -1,4 +1,4 @@
-"""The constructors need none of the libraries that they stand for."""
+"""gradtx.interop.torch and gradtx.interop.keras import neither PyTorch nor Keras."""
 
 import subprocess
 import sys
