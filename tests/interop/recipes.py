@@ -1,4 +1,4 @@
-"""Optimizer lines from deep-learning guides for Keras and PyTorch, with the equivalent gradtx lines."""
+"""Lines that guides to deep learning give for Keras and PyTorch, each beside the gradtx lines that do the same."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,12 +14,12 @@ MAX_NORM = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One line of Keras code with equivalent gradtx lines.
+    """One line for Keras.
 
     Args:
-        code: The Keras line. `optimizers` is Keras's module.
-        ours: The gradtx lines. In the first line `optimizers` is `gradtx.interop.keras`. The others use gradtx's API.
-        scale: The factor on the gradients.
+        code: The line, in which `optimizers` is Keras's module.
+        ours: gradtx's lines: first the drop-in, in which `optimizers` is `gradtx.interop.keras`, then gradtx's own.
+        scale: What gradients are multiplied by.
     """
 
     code: str
@@ -42,7 +42,7 @@ def _drop_in(call: str, *own: str, scale: float = 1.0) -> Recipe:
 
 
 RECIPES = [
-    # model.compile(optimizer=...) accepts these names.
+    # model.compile(optimizer=...) takes names.
     Recipe("optimizers.get('adam')", ("optimizers.Adam()", "gx.adam(0.001, eps=1e-7, eps_hat=True)")),
     Recipe("optimizers.get('sgd')", ("optimizers.SGD()", "gx.sgd(0.01)"), 1e-3),
     Recipe("optimizers.get('rmsprop')", ("optimizers.RMSprop()", "gx.rmsprop(0.001, decay=0.9, eps=1e-7)")),
@@ -76,13 +76,13 @@ RECIPES = [
 
 
 def clip_gradients(grads: Any, max_norm: float, sqrt: Callable[[Any], Any]) -> Any:
-    """Clip by c / (‖g‖ + 1e-6), as training loops in PyTorch often do by hand."""
+    """PyTorch's clipping as it is often written by hand: c / (‖g‖ + 1e-6)."""
     norm = sqrt(sum((g**2).sum() for g in grads))
     return [g * min(max_norm / (norm + 1e-6), 1) for g in grads]
 
 
 def run_clip_gradients(dtype: str = "float32") -> np.ndarray:
-    """Return each gradient after clipping in PyTorch."""
+    """What PyTorch makes of each gradient."""
     import torch
 
     grads = [[torch.tensor(g) for g in split(row)] for row in gradients().astype(dtype)]

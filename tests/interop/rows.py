@@ -1,7 +1,7 @@
-"""The optimizers and arguments that are compared with PyTorch and Keras, with every flag on and off.
+"""What is run against PyTorch and Keras: each optimizer, with every flag of its own on and off.
 
-The learning rates keep parameters of order one for 50 steps. Gradients span six orders of magnitude. If the step is
-proportional to the gradient, all gradients are 1000 times smaller, so that the largest does not dominate the others
+The sizes of learning rates keep parameters of order one for 50 steps. Gradients span six orders of magnitude; where
+the step is proportional to them, all of them are 1000 times smaller, so that the largest does not drown the others
 (`Row.scale`).
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-    """One optimizer with its arguments, under the names in the library."""
+    """One optimizer with its arguments, both as the library spells them."""
 
     name: str
     arguments: dict[str, Any]
@@ -22,17 +22,17 @@ class Row:
 
     @property
     def scale(self) -> float:
-        """Return the factor on the gradients."""
+        """What gradients are multiplied by."""
         return 1e-3 if self.name in ("SGD", "ASGD") else 1.0
 
     @property
     def varies(self) -> bool:
-        """Return whether the learning rate can vary. Rprop reads the rate only once, as the first step size."""
+        """Whether the learning rate may: Rprop reads it once, as its first step size."""
         return self.name != "Rprop"
 
 
 def crossed(name: str, *options: list[dict[str, Any]]) -> list[Row]:
-    """Return one row for each combination of one option per list."""
+    """A row for each choice of one option from each list."""
     return [Row(name, dict(itertools.chain(*(o.items() for o in chosen)))) for chosen in itertools.product(*options)]
 
 
@@ -44,7 +44,7 @@ SHORT = {"betas": (0.5, 0.9)}
 
 
 def _adam(name: str, lr: float, *decays: dict[str, Any]) -> list[Row]:
-    """Cross a large ε, AMSGrad and the kinds of decay. `maximize` needs no large ε: only decay depends on the sign."""
+    """Whether ε is large, the maximum, and the kind of decay; the sign matters to the decay alone."""
     return [
         Row(name, NONE),
         *crossed(name, [{"lr": lr}], [NONE, {"eps": 0.01}], [NONE, {"amsgrad": True}], [NONE, *decays]),
@@ -117,7 +117,7 @@ TORCH = [
     *crossed("NAdam", [{"lr": 0.02} | UP], [NONE, DECAY, DECOUPLED]),
     Row("NAdam", {"lr": 0.02, "momentum_decay": 0.0} | SHORT),
     Row("RAdam", NONE),
-    # With β₂ = 0.999 or 0.9 the first five steps are not rectified. With 0.5 no step is, so steps are as large as g.
+    # The first five steps are plain, whether β₂ is 0.999 or 0.9; with 0.5 all are, and then the step is as large as g.
     *crossed(
         "RAdam",
         [{"lr": 0.02}],
@@ -142,7 +142,7 @@ LIMITS: list[dict[str, Any]] = [{"clipnorm": 0.5}, {"clipvalue": 0.3}, {"global_
 
 
 def _limited(name: str, arguments: dict[str, Any]) -> list[Row]:
-    """Return rows with decay and clipping, which Keras applies before the step of every optimizer."""
+    """Every optimizer has Keras's decay and its three ways of clipping, all of which come before its own step."""
     return [Row(name, NONE), *crossed(name, [arguments], [NONE, *LIMITS, DECAY, LIMITS[-1] | DECAY])]
 
 
@@ -201,5 +201,5 @@ KERAS = [
         ],
         [NONE, DECAY],
     ),
-    Row("Ftrl", {"learning_rate": 2e-3, "learning_rate_power": 0.0}),  # the step is as large as the gradient
+    Row("Ftrl", {"learning_rate": 2e-3, "learning_rate_power": 0.0}),  # its step is as large as the gradient
 ]

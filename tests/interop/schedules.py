@@ -1,4 +1,4 @@
-"""The schedules of PyTorch and Keras with every argument, and functions that compute their values."""
+"""PyTorch's and Keras's schedules, with every argument of theirs, and the values that they give."""
 
 from typing import Any
 from unittest import mock
@@ -54,7 +54,7 @@ TORCH_SCHEDULERS = [
         "OneCycleLR",
         [{"max_lr": 0.1}],
         [{"total_steps": 223}, {"epochs": 25, "steps_per_epoch": 10}],
-        # Knots are between steps, before the first step, after the last step, and at the last step.
+        # Knots between steps, before the first, beyond the last, and at it.
         [NONE, {"pct_start": 0.003}, {"pct_start": 0.8}, {"pct_start": 1.0}],
         [NONE, {"anneal_strategy": "linear"}],
         [NONE, {"three_phase": True}],
@@ -118,20 +118,20 @@ KERAS_SCHEDULES = [
 
 
 def curves(rows: list[Row]) -> list[tuple[str, Row, str]]:
-    """Return (name, row, "lr" or "momentum") for each schedule in each row."""
+    """(name, row, "lr" or "momentum") for each schedule that a row gives."""
     keys = {row: ("lr", "momentum") if row.name in ("CyclicLR", "OneCycleLR") else ("lr",) for row in rows}
     return [(f"{row}{'.momentum' * (key == 'momentum')}", row, key) for row in rows for key in keys[row]]
 
 
 def schedule(module: Any, row: Row, key: str = "lr") -> Any:
-    """Construct the gradtx schedule of a row."""
+    """What a constructor of gradtx's makes of a row."""
     inner = {k: [schedule(module, r) for r in v] for k, v in row.arguments.items() if k == "schedulers"}
     made = getattr(module, row.name)(**row.arguments | inner)
     return made.momentum if key == "momentum" else made
 
 
 def scheduler(optimizer: Any, row: Row, **more: Any) -> Any:
-    """Construct the PyTorch scheduler of a row."""
+    """The scheduler of PyTorch's."""
     import torch
 
     arguments = {k: v for k, v in row.arguments.items() if k != "lr"}
@@ -144,8 +144,8 @@ def run_scheduler(row: Row, key: str = "lr") -> np.ndarray:
 
 
 def run_schedule(row: Row) -> np.ndarray:
-    """Run Keras's schedule in float64. By default Keras computes cosines in float32, with errors of 5e-5."""
-    # Compiled, XLA would multiply by 1 / n instead of dividing by n, and miss the end value.
+    """Keras's, in float64: left alone, its cosines are float32, and off by 5e-5 near their end."""
+    # Not compiled: XLA multiplies by 1 / n for n, and misses the end.
     with keras_with("float64") as keras, mock.patch("keras.src.ops.cos", jnp.cos):
         first = {k: np.asarray(v) for k, v in row.arguments.items() if k in ("initial_learning_rate", "values")}
         theirs = getattr(keras.optimizers.schedules, row.name)(**row.arguments | first)

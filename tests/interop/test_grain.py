@@ -1,4 +1,4 @@
-"""Grain datasets are scaled by fixed statistics, or by learning statistics that are in Grain's checkpoints."""
+"""Grain's datasets: inputs scaled by statistics that stay, and by statistics that learn and are in the checkpoints."""
 
 import json
 import pickle
@@ -26,7 +26,7 @@ SCALED = np.asarray(TX.update(X, STATE, train=False)[0])
 @pytest.fixture
 def workers():
     flags = pytest.importorskip("absl.flags").FLAGS
-    if not flags.is_parsed():  # Grain reads the flags before it starts processes
+    if not flags.is_parsed():  # Grain asks them before it starts processes
         flags.mark_as_parsed()
     return grain.multiprocessing.MultiprocessingOptions(num_workers=2)
 
@@ -59,10 +59,10 @@ def test_fit_takes_datasets(iterable):
 
 
 def test_applies_what_was_fitted():
-    """`apply` works on single examples and on batches, in any order. The results are writable numpy arrays."""
+    """To single examples and to batches, in any order, as numpy arrays that may be written to."""
     single = apply(examples(), TX, STATE, select="x", batched=False)
     assert len(single) == 26
-    for i in (25, 0, 27):  # after the end, a dataset starts again
+    for i in (25, 0, 27):  # beyond the end, a dataset begins again
         assert single[i].keys() == ROWS[0].keys()
         assert (single[i]["y"], single[i]["name"]) == (i % 26, f"row {i % 26}")
         assert_close(single[i]["x"], SCALED[i % 26])
@@ -123,7 +123,7 @@ def test_learns_from_what_passes():
         assert int(learned(iterator, tx_state).step) == i + 1
     chex.assert_trees_all_close(learned(iterator, STATE), tx_state, rtol=1e-6)
     assert_close(TX.update(X, learned(iterator, STATE), train=False)[0], SCALED)
-    np.testing.assert_array_equal(next(iter(dataset)), next(iter(dataset)))  # each iterator starts again
+    np.testing.assert_array_equal(next(iter(dataset)), next(iter(dataset)))  # each iterator starts anew
     rows = iter(learn(examples(), TX, TX.init(X), select="x", batched=False).batch(26))
     assert list(next(rows)["y"]) == [*range(26)]
     assert_close(TX.update(X, learned(rows, STATE), train=False)[0], SCALED)
@@ -172,7 +172,7 @@ def test_is_a_dataset_to_grain():
     grain.experimental.assert_equal_output_after_checkpoint(dataset)
     ahead = iter(grain.experimental.ThreadPrefetchIterDataset(dataset, prefetch_buffer_size=3))
     next(ahead)
-    assert int(learned(ahead, STATE).step) == 1  # although the prefetch has read more batches
+    assert int(learned(ahead, STATE).step) == 1  # though more were read
     limited = iter(grain.experimental.LimitIterDataset(dataset, 2))
     assert len(list(limited)) == 2
     assert int(learned(limited, STATE).step) == 2

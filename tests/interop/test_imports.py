@@ -1,4 +1,4 @@
-"""gradtx.interop.torch and gradtx.interop.keras import neither PyTorch nor Keras."""
+"""The constructors need none of the libraries that they stand for."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`gradtx.interop.keras` has the trajectories, signatures and errors of Keras."""
+"""`gradtx.interop.keras` is Keras: its trajectories, its signatures and its errors."""
 
 import functools
 import importlib.util
@@ -18,11 +18,11 @@ NAMES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "Na
 live = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs Keras")
 every_name = pytest.mark.parametrize("name", NAMES)
 
-# Tolerances for 50 steps in float32, relative to the largest element of the array at each step. gradtx is within 6.5e-7
-# of Keras's float64, or within 1.2e-6 for the two below. Keras's float32 is within 1.7e-6, because it rounds 1 - β₂ᵗ.
+# Of float32 over 50 steps, relative to the largest element of the array at that step. gradtx is within 6.5e-7 of
+# Keras's float64, and within 1.2e-6 for the two below; Keras's own float32 within 1.7e-6: it rounds 1 - β₂ᵗ.
 RTOL, RTOL_FLOAT32 = 1e-6, 3e-6
-# gradtx and Keras agree almost to the bit here, but share a larger error: Lion's equal steps are all rounded in one
-# direction, and Ftrl computes a difference of powers.
+# Where gradtx and Keras agree to the bit or nearly so, and share a larger error: Lion's steps of one size are rounded
+# one way at each of them, and Ftrl takes a difference of powers.
 ALIKE = {"Lion": 2e-6, "Ftrl": 2e-6}
 
 
@@ -39,7 +39,7 @@ def ours(row: Row, varies: bool) -> np.ndarray:
 
 
 def trajectories():
-    """List the tests so that neighbours share gradtx's results. Live Keras is slow, so it only runs varying rates."""
+    """Neighbours share what gradtx computed. Keras is slow: live, a varying learning rate is enough."""
     for name, row, varies in named(KERAS):
         for against in ("golden", "reference"):
             yield pytest.param(name, row, varies, against, id=f"{name}, {against}")

@@ -1,4 +1,4 @@
-"""Layer-wise decay equals PyTorch's parameter groups with one rate per layer."""
+"""Layer-wise decay, against PyTorch's parameter groups with a rate of their own."""
 
 import importlib.util
 
@@ -13,7 +13,7 @@ from tests.interop.references import torch as reference
 from tests.interop.trajectories import assert_equal, gradients, start
 
 DECAY = 0.8
-NAMES = ("embed", "layer0", "layer1", "head")  # in order of depth
+NAMES = ("embed", "layer0", "layer1", "head")  # in the order of their depths
 CUTS = (2, 5, 8)
 ROWS = [
     ("SGD", {"lr": 0.05, "momentum": 0.8}, 1e-3),
@@ -25,7 +25,7 @@ rows = pytest.mark.parametrize(("name", "arguments", "scale"), ROWS, ids=[f"{n}(
 
 
 def _groups(arguments):
-    """Return the rate of each layer."""
+    """The rate of each layer."""
     return [arguments["lr"] * DECAY ** (len(NAMES) - 1 - depth) for depth in range(len(NAMES))]
 
 

@@ -1,4 +1,4 @@
-"""The schedulers of `gradtx.interop.torch` and `.keras` equal those of PyTorch and Keras, value by value."""
+"""The schedulers of `gradtx.interop.torch` and `.keras` are PyTorch's and Keras's, value by value."""
 
 import importlib.util
 import inspect
@@ -59,7 +59,7 @@ def test_values(name, row, key, library, alive):
     if not alive:
         expected = golden(f"{library}_schedules")[1][name]
     elif library == "torch":
-        with relaxed():  # SequentialLR causes warnings by its internal calls
+        with relaxed():  # SequentialLR warns of its own calls
             expected = run_scheduler(row, key)
     else:
         expected = run_schedule(row)
@@ -175,7 +175,7 @@ def test_goes_wherever_a_learning_rate_does(name):
 @live("torch")
 @pytest.mark.parametrize("name", sorted(set(TORCH_NAMES) - set(WITHOUT_RATE)))
 def test_goes_on_after_the_last_epoch(name):
-    """A resumed PyTorch scheduler reads the next rate from the restored optimizer."""
+    """PyTorch's reads the rate of the next step off the optimizer that the user has restored."""
     row, whole, done = FIRST[name], run_scheduler(FIRST[name]), 7
 
     def resume(optimizer):
@@ -205,7 +205,7 @@ CYCLES = [
 @pytest.mark.parametrize("row", CYCLES, ids=str)
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_trains_as_pytorch_does(name, row):
-    """The momentum is cycled too. In Adam this is b1, and the bias correction is 1 - b1ᵗ with the present b1."""
+    """With the momentum cycled too, Adam's in b1, whose bias it corrects by 1 - b1ᵗ with the present b1."""
     import torch
 
     cycle = schedule(gt, row)
@@ -222,7 +222,7 @@ def test_trains_as_pytorch_does(name, row):
         optimizer.step()
         rates.step()
         theirs.append(params.detach().numpy().copy())
-    assert_equal(run_transformation(tx, grads), np.array(theirs), 3e-6)  # 220 steps round the float32 parameters
+    assert_equal(run_transformation(tx, grads), np.array(theirs), 3e-6)  # 220 roundings of float32 parameters
     with jax.enable_x64(True):
         assert_equal(run_transformation(tx, grads.astype(np.float64), first), np.array(theirs), 1e-12)
 

@@ -1,4 +1,4 @@
-"""`gradtx.interop.torch` has the trajectories, test inputs, signatures and errors of PyTorch."""
+"""`gradtx.interop.torch` is PyTorch: its trajectories, its tables of tests, its signatures and its errors."""
 
 import functools
 import importlib.util
@@ -30,9 +30,9 @@ IGNORED = ("foreach", "fused", "capturable", "differentiable")
 live = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 every_name = pytest.mark.parametrize("name", NAMES)
 
-# Tolerances for 50 steps in float32, relative to the largest element of the array at each step. gradtx is within 9.0e-7
-# of PyTorch's float64 (the median of all rows is 2.7e-7). PyTorch's float32 is within 2.0e-6, because it multiplies
-# parameters by the rounded 1 - lr·weight_decay. The worst error of one element is 2.8e-4, as the parameter crosses 0.
+# Of float32 over 50 steps, relative to the largest element of the array at that step. gradtx is within 9.0e-7 of
+# PyTorch's float64 (the median of all rows is 2.7e-7), and PyTorch's own float32 within 2.0e-6 of it: it multiplies
+# parameters by the rounded 1 - lr·weight_decay. Element by element the worst is 2.8e-4, of a parameter that passes 0.
 RTOL, RTOL_FLOAT32 = 1e-6, 3e-6
 
 
@@ -42,7 +42,7 @@ def ours(row: Row, varies: bool) -> np.ndarray:
 
 
 def trajectories():
-    """List the tests so that neighbours share gradtx's results. Live PyTorch only runs varying learning rates."""
+    """Neighbours share what gradtx computed. Live, a varying learning rate is enough."""
     for name, row, varies in named(TORCH):
         for against in ("golden", "reference"):
             yield pytest.param(name, row, varies, against, id=f"{name}, {against}")
@@ -64,7 +64,7 @@ def test_trajectory(name, row, varies, against):
 
 
 def _plain(value):
-    """Convert tensors to numbers and arrays, also inside tuples."""
+    """Tensors as numbers and arrays, in tuples too."""
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     if not hasattr(value, "detach"):
@@ -73,7 +73,7 @@ def _plain(value):
 
 
 def _info(name):
-    """Return PyTorch's description of an optimizer, from which PyTorch generates its tests."""
+    """PyTorch's own description of an optimizer, from which its tests are made."""
     pytest.importorskip("expecttest")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -119,7 +119,7 @@ def test_asgd_keeps_pytorchs_average():
     np.testing.assert_allclose(state.stages["asgd"]["average"], expected["average"], rtol=RTOL)
 
 
-# These errors are about PyTorch's tensors and parameters, which gradtx never receives.
+# What is about PyTorch's tensors and parameters, which gradtx never sees.
 NOT_OURS = (
     "invalid param type",
     "a param group cannot have duplicate parameters",
@@ -142,7 +142,7 @@ def test_refuses_every_error_of_pytorchs_tests(name):
         given = error.optimizer_error_input
         with pytest.raises(error.error_type):
             getattr(torch.optim, name)(given.params or [torch.zeros(2, requires_grad=True)], **given.kwargs)
-        # gradtx refuses all parameter groups, and reports an array that is not a scalar as a wrong type.
+        # Parameter groups are refused altogether, and what is no scalar is no number.
         ours = NotImplementedError if given.params else TypeError if "1-element" in given.desc else error.error_type
         with pytest.raises(ours, match=name):
             getattr(gt, name)(given.params, **{k: _plain(v) for k, v in given.kwargs.items()})

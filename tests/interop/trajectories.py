@@ -1,6 +1,6 @@
-"""Run the same 50 steps in gradtx, PyTorch, Keras and the float64 references.
+"""The same 50 steps for gradtx, PyTorch, Keras and the float64 references.
 
-A trajectory is an array of shape (50, 10): the parameters after each step, first a matrix and then a vector.
+A trajectory is an array of shape (50, 10): all parameters after each step, those of a matrix and then of a vector.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ STEPS = 50
 KEPT = (1, 2, 3, 5, 10, 20, 35, 50)  # the steps in the golden files
 SHAPES = ((3, 2), (4,))
 GOLDEN = Path(__file__).parent.parent / "golden"
-_OWN = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")  # the arguments of keras_reference.before
+_OWN = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")  # what keras_reference.before takes
 
 
 def named(rows: list[Row]) -> list[tuple[str, Row, bool]]:
-    """Return a list of (name, row, whether the learning rate varies).
+    """(name, row, whether the learning rate varies).
 
-    Every row runs with a varying rate, if the rate can vary. Rows with at most one flag also run with a constant rate.
-    For more flags this is unnecessary: how the rate reaches the step is independent of how flags combine.
+    Every row has a varying rate that may. Rows of one flag have a constant one too: it differs in how the rate reaches
+    the step, which has nothing to do with how flags meet.
     """
     both = [
         (row, varies)
@@ -44,13 +44,13 @@ def named(rows: list[Row]) -> list[tuple[str, Row, bool]]:
 
 
 def factor(step: Any) -> Any:
-    """Return the factor on a varying learning rate. It is a multiple of 1/8, so it is exact in every dtype."""
+    """The varying learning rate is lr·factor: down and up again, and exact in any dtype, as it is a matter of 1/8."""
     return 1 - step % 7 / 8
 
 
 @functools.cache
 def golden(library: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return (steps, {name: parameters after each of these steps}), as tests/golden/make.py wrote them."""
+    """(steps, name → the parameters after each of them), as tests/golden/make.py wrote them."""
     with np.load(GOLDEN / f"{library}.npz") as file:
         return file["steps"], dict(zip(file["names"], file["parameters"], strict=True))
 
@@ -61,32 +61,32 @@ def assert_equal(ours: np.ndarray, theirs: np.ndarray, rtol: float) -> None:
 
 
 def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Return the largest |a - b| / max |b| over all steps and arrays. max |b| is over the elements of one array."""
+    """The largest |a - b| / max |b| of all steps and arrays, where the maximum is over the elements of one array."""
     pairs = [(a, b) for o, t in zip(ours, theirs, strict=True) for a, b in zip(split(o), split(t), strict=True)]
-    return np.max([np.abs(a - b).max() / (np.abs(b).max() or 1) for a, b in pairs])  # NaN if any error is NaN
+    return np.max([np.abs(a - b).max() / (np.abs(b).max() or 1) for a, b in pairs])  # NaN where there is one
 
 
 def elementwise_error(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Return the largest |a - b| / |b| over all steps and elements, except elements with |b| ≤ 1e-12."""
+    """The largest |a - b| / |b| of all steps and elements, less those that float64 itself knows to be zero only."""
     return np.divide(abs(ours - theirs), abs(theirs), out=np.zeros(theirs.shape), where=abs(theirs) > 1e-12).max()
 
 
 def split(row: Any) -> list[Any]:
-    """Split one step of a trajectory, or all steps, into a list of arrays."""
+    """One step of a trajectory, or all of them, as a tree."""
     cut = math.prod(SHAPES[0])
     parts = row[..., :cut], row[..., cut:]
     return [x.reshape(row.shape[:-1] + shape) for x, shape in zip(parts, SHAPES, strict=True)]
 
 
 def start() -> np.ndarray:
-    """Return parameters of order one. None is small, because errors are relative to the largest of an array."""
+    """Parameters of order one, none of them small: errors are relative to the largest of an array."""
     rng = np.random.RandomState(3)
     return (rng.uniform(0.5, 2, 10) * rng.choice([-1, 1], 10)).astype(np.float32)
 
 
 @functools.cache
 def gradients(scale: float = 1.0) -> np.ndarray:
-    """Return gradients over six orders of magnitude, with changes of sign, zeros, and steps with all gradients zero."""
+    """Gradients over six orders of magnitude, with changes of sign, zeros, and steps without any gradient."""
     rng = np.random.RandomState(7)
     g = rng.standard_normal((STEPS, 10)) * 10 ** rng.uniform(-3, 3, (STEPS, 1)) * scale
     g[rng.uniform(size=g.shape) < 0.1] = 0
@@ -95,7 +95,7 @@ def gradients(scale: float = 1.0) -> np.ndarray:
 
 
 def _rate(reference: Any, row: Row) -> tuple[str, float]:
-    """Return the name and the value of the learning rate, or its default in the library."""
+    """The name and the value of the learning rate, which may be the library's default."""
     name = next(n for n in inspect.signature(reference).parameters if n in ("lr", "learning_rate"))
     return name, row.arguments.get(name, inspect.signature(reference).parameters[name].default)
 
@@ -150,7 +150,7 @@ def run_torch(row: Row, varies: bool, dtype: str = "float32") -> np.ndarray:
 
     _, rate = _rate(getattr(torch_reference, row.name), row)
     default = torch.get_default_dtype()
-    torch.set_default_dtype(getattr(torch, dtype))  # the dtype of scalars in PyTorch's state
+    torch.set_default_dtype(getattr(torch, dtype))  # of its scalar state
     try:
         params = [torch.nn.Parameter(torch.tensor(p.astype(dtype))) for p in split(start())]
         optimizer, out = getattr(torch.optim, row.name)(params, **row.arguments), []
@@ -168,7 +168,7 @@ def run_torch(row: Row, varies: bool, dtype: str = "float32") -> np.ndarray:
 
 @contextlib.contextmanager
 def keras_with(dtype: str):
-    """Provide Keras on JAX, computing in `dtype`."""
+    """Keras on JAX, computing in `dtype`."""
     os.environ["KERAS_BACKEND"] = "jax"
     with relaxed(), jax.enable_x64(dtype == "float64"):
         import keras
@@ -197,7 +197,7 @@ def run_keras(row: Row, varies: bool, dtype: str = "float32") -> np.ndarray:
 
 
 def run_keras_optimizer(keras: Any, optimizer: Any, grads: np.ndarray, dtype: str) -> np.ndarray:
-    """Run the compiled stateless form of the optimizer, as Keras's training does with JAX."""
+    """As Keras's own training does it with JAX: the optimizer's stateless form, compiled."""
     variables = [keras.Variable(p, dtype=dtype) for p in split(start())]
     optimizer.build(variables)
 

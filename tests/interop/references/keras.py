@@ -1,17 +1,17 @@
-"""Keras's optimizers in float64 numpy, with Keras's names, order of arguments and defaults.
+"""Keras's optimizers in float64 numpy, under Keras's names, in its order and with its defaults.
 
-Each function is `step(g, p, t, s, **arguments) -> p` for one array. t counts from 1. The step stores its state in the
-dictionary s. `before` has the operations that Keras applies to all variables before the step of an optimizer.
+Each is `step(g, p, t, s, **arguments) -> p` for one array: t counts from 1 and s is a dictionary that the step keeps.
+What Keras does to all variables before an optimizer's own step is in `before`.
 """
 
 import numpy as np
 
 
 def before(gs, ps, learning_rate, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None):
-    """Return all gradients and parameters after clipping and decay, as the step of an optimizer sees them.
+    """All gradients and parameters as an optimizer's own step sees them.
 
-    Clipping comes first, by at most one rule. A limit of zero means no clipping. Every optimizer decays in the same
-    way: the factor is the learning rate of the step, and the decay does not enter the moments.
+    Clipping goes first, by one rule at most, and a limit of zero is none. Every optimizer decays in the same way: at
+    the learning rate of the step, without any part in its moments.
     """
     norms = [np.sqrt((g**2).sum()) for g in gs]
     if clipnorm:
@@ -24,14 +24,14 @@ def before(gs, ps, learning_rate, weight_decay=None, clipnorm=None, clipvalue=No
 
 
 def _moments(g, t, s, beta_1, beta_2):
-    """Return the averages of g and g², and the factors that correct their bias."""
+    """The averages of g and g², and the factors that correct their bias."""
     s["m"] = beta_1 * s.get("m", 0) + (1 - beta_1) * g
     s["v"] = beta_2 * s.get("v", 0) + (1 - beta_2) * g**2
     return s["m"], s["v"], 1 - beta_1**t, 1 - beta_2**t
 
 
 def SGD(g, p, t, s, learning_rate=0.01, momentum=0.0, nesterov=False):
-    # The velocity includes the learning rate.
+    # The learning rate is inside the velocity.
     s["v"] = momentum * s.get("v", 0) - learning_rate * g
     return p + (momentum * s["v"] - learning_rate * g if nesterov and momentum else s["v"])
 
@@ -58,13 +58,13 @@ def RMSprop(g, p, t, s, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7
 
 def Adam(g, p, t, s, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False):
     m, v, c1, c2 = _moments(g, t, s, beta_1, beta_2)
-    s["max"] = np.maximum(s.get("max", 0), v)  # the maximum of the averages before bias correction
-    # This is ε̂ of the paper: ε is added to the root before bias correction.
+    s["max"] = np.maximum(s.get("max", 0), v)  # of the biased averages
+    # The paper's ε̂, beside the biased root.
     return p - learning_rate * np.sqrt(c2) / c1 * m / (np.sqrt(s["max"] if amsgrad else v) + epsilon)
 
 
 def AdamW(g, p, t, s, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False):
-    # trajectories.py adds the default decay of 0.004, and `before` applies it.
+    # Its decay of 0.004, where none is given, is the trajectory's concern.
     return Adam(g, p, t, s, learning_rate, beta_1, beta_2, epsilon, amsgrad)
 
 
@@ -102,7 +102,7 @@ def Ftrl(
     beta=0.0,
 ):
     n = s.get("n", initial_accumulator_value)
-    s["n"] = n + g**2  # the shrinkage does not enter this sum
+    s["n"] = n + g**2  # of the gradient alone, the shrinkage is not in it
     old, new = n ** (-learning_rate_power), s["n"] ** (-learning_rate_power)
     s["z"] = s.get("z", 0) + g + 2 * l2_shrinkage_regularization_strength * p - (new - old) / learning_rate * p
     quadratic = new / learning_rate + 2 * (l2_regularization_strength + beta / (2 * learning_rate))

@@ -1,19 +1,18 @@
-"""PyTorch's optimizers in float64 numpy, with PyTorch's names, order of arguments and defaults.
+"""PyTorch's optimizers in float64 numpy, under PyTorch's names, in its order and with its defaults.
 
-Each function is `step(g, p, t, s, **arguments) -> p` for one array. t counts from 1. The step stores its state in the
-dictionary s.
+Each is `step(g, p, t, s, **arguments) -> p` for one array: t counts from 1 and s is a dictionary that the step keeps.
 """
 
 import numpy as np
 
 
 def _gradient(g, p, weight_decay, maximize):
-    """Add PyTorch's decay to the gradient. The decay pulls towards zero even if the objective is maximized."""
+    """PyTorch's decay is a part of the gradient, and it pulls towards zero even where the objective is maximized."""
     return (-g if maximize else g) + weight_decay * p
 
 
 def _moments(g, t, s, betas):
-    """Return the averages of g and g², and the factors that correct their bias."""
+    """The averages of g and g², and the factors that correct their bias."""
     b1, b2 = betas
     s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
     s["v"] = b2 * s.get("v", 0) + (1 - b2) * g**2
@@ -21,7 +20,7 @@ def _moments(g, t, s, betas):
 
 
 def _decayed(g, p, lr, weight_decay, decoupled, maximize):
-    """Return (gradient, parameter) after the decay, decoupled or in the gradient."""
+    """(gradient, parameter) after the decay, wherever it goes."""
     if decoupled:
         return _gradient(g, p, 0, maximize), p * (1 - lr * weight_decay)
     return _gradient(g, p, weight_decay, maximize), p
@@ -29,7 +28,7 @@ def _decayed(g, p, lr, weight_decay, decoupled, maximize):
 
 def SGD(g, p, t, s, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False):
     g = _gradient(g, p, weight_decay, maximize)
-    # The first gradient is not dampened.
+    # The first gradient enters undamped.
     s["b"] = momentum * s["b"] + (1 - dampening) * g if t > 1 else g
     return p - lr * (g + momentum * s["b"] if nesterov else s["b"] if momentum else g)
 
@@ -81,7 +80,7 @@ def Adam(
 ):
     g, p = _decayed(g, p, lr, weight_decay, decoupled_weight_decay, maximize)
     m, v, c1, c2 = _moments(g, t, s, betas)
-    s["max"] = np.maximum(s.get("max", 0), v)  # the maximum of the averages before bias correction
+    s["max"] = np.maximum(s.get("max", 0), v)  # of the biased averages
     return p - lr * (m / c1) / (np.sqrt((s["max"] if amsgrad else v) / c2) + eps)
 
 
@@ -142,7 +141,7 @@ def ASGD(g, p, t, s, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0, ma
     eta = s.get("eta", lr)
     s["eta"] = lr / (1 + lambd * lr * t) ** alpha
     p = p * (1 - lambd * eta) - eta * _gradient(g, p, weight_decay, maximize)
-    # PyTorch stores this average as `ax`. It does not change the parameters.
+    # Kept beside the parameters, which it does not change: PyTorch's `ax`.
     s["average"] = s.get("average", 0) + (p - s.get("average", 0)) * s.get("share", 1)
     s["share"] = 1 / max(1, t - t0)
     return p
