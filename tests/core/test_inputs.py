@@ -1,4 +1,4 @@
-"""Rules for inputs: what chains make of them."""
+"""Chains of input rules: learning, parameters, hyperparameters, devices and errors."""
 
 import pickle
 
@@ -14,7 +14,7 @@ from gradtx.inputs import InputRule
 
 
 class Center(InputRule):
-    """y = x - x̄ + b, where x̄ is the mean of all examples so far."""
+    """A rule y = x - x̄ + b, where x̄ is the mean of all examples so far."""
 
     slots = {
         "total": Slot(Role.STATISTIC, like=lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype)),

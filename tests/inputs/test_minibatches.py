@@ -1,4 +1,4 @@
-"""Mini-batches: every example once an epoch, the same ones however they are drawn, and wherever a run goes on."""
+"""Mini-batches have every example once an epoch, and are the same however they are drawn and after any restart."""
 
 import contextlib
 import math
@@ -27,7 +27,7 @@ from tests.helpers import assert_close, relaxed, trials
 
 
 def data(n):
-    """Numbers of examples in leaves of several shapes and dtypes, in one of which rows are copied as vectors."""
+    """Return the example numbers in leaves of several shapes and dtypes. One leaf's rows are copied as vectors."""
     i = np.arange(n, dtype=np.float32)
     return {
         "i": jnp.asarray(i, jnp.int32),
@@ -47,7 +47,7 @@ def scan(batches, state, length):
 
 
 def run(batches, state, length):
-    """[(mini-batch, state after it)], by `next`, checked against the whole of the data."""
+    """Return [(mini-batch, next state)] from `next`, after checking every mini-batch against the data."""
     out = []
     for _ in range(length):
         batch, state = step(batches, state)
@@ -132,7 +132,7 @@ def test_neighbours_are_independent(n):
     part = np.asarray(out) * 10 // n
     sizes = np.bincount(part[0], minlength=10)
     pairs = np.outer(sizes, sizes)
-    unlike = (pairs - np.diag(sizes)) / n / (n - 1)  # of two that cannot be the same
+    unlike = (pairs - np.diag(sizes)) / n / (n - 1)  # the two neighbours are different examples
     for a, b, share in ((part[:, :-1], part[:, 1:], unlike), (part[:-1], part[1:], pairs / n**2)):
         counts, expected = np.bincount((10 * a + b).ravel(), minlength=100), share.ravel() * a.size
         assert ((counts - expected) ** 2 / expected).sum() < 99 + 5 * math.sqrt(2 * 99)
@@ -209,7 +209,7 @@ def test_the_mean_is_over_the_real_examples():
 
     def padded(w):
         values = loss(w, batch.data["x"])
-        return batch.mean(jnp.where(batch.mask, values, jnp.nan))  # no trace of the padding
+        return batch.mean(jnp.where(batch.mask, values, jnp.nan))  # the padding has no effect
 
     w = jnp.asarray([1.0, -2.0, 0.5])
     assert_close(jax.grad(padded)(w), jax.grad(lambda w: loss(w, x["x"][short]).mean())(w))
