@@ -78,7 +78,7 @@ def returned(policy, scaler, key, tx):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_pole_stands_on_its_cart(seed):
-    """Version V2-t, which for this task is to reach the greatest return, 500."""
+    """The method is version V2-t of ARS, which should reach the greatest return in this task, 500."""
     scale, search, tx = gx.inputs.standardize(), ars(8, 0.5, key=seed, maximize=True, top=4), gx.sgd(0.5)
     states = jax.random.normal(jax.random.key(seed), (16, 4))
 

@@ -115,7 +115,7 @@ def test_shorter_last_batch():
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7])
 def test_all_orders_are_equally_likely(n):
-    """χ² of the orders of 50 n! epochs is within five deviations of n! - 1."""
+    """The χ² of the orders of 50 n! epochs is within five standard deviations of n! - 1."""
     batches, epochs = minibatches(jnp.arange(n), n, key=5), 50 * math.factorial(n)
     _, out, _ = jax.jit(lambda s: batches.scan(lambda c, b: (c, b.data), None, s, epochs))(batches.init())
     _, counts = np.unique(np.asarray(out) @ n ** np.arange(n), return_counts=True)
@@ -126,7 +126,7 @@ def test_all_orders_are_equally_likely(n):
 
 @pytest.mark.parametrize("n", [37, 1000, 1024, 100_003])
 def test_neighbours_are_independent(n):
-    """Neighbours in the order fall into 10 × 10 equal parts of the data alike, and orders of epochs are unlike."""
+    """Neighbours in one order, and equal positions in two epochs, are uniform over 10 × 10 equal parts of the data."""
     batches, epochs = minibatches(jnp.arange(n), n, key=5), 200_000 // n + 1
     _, out, _ = jax.jit(lambda s: batches.scan(lambda c, b: (c, b.data), None, s, epochs))(batches.init())
     part = np.asarray(out) * 10 // n
@@ -161,7 +161,7 @@ def test_goes_on_with_another_batch_size():
     lefts = [[i for numbers in real(run(b, state, b.steps_left(state))) for i in numbers] for b in rest]
     assert lefts[0] == lefts[1] == lefts[2]
     assert len(lefts[0]) == 15
-    dropping = minibatches(data(23), 16, key=0, drop_last=True)  # 15 are left, which make no mini-batch
+    dropping = minibatches(data(23), 16, key=0, drop_last=True)  # 15 examples remain, fewer than a mini-batch
     following = state._replace(epoch=np.int32(1), position=np.int32(0))
     chex.assert_trees_all_equal(step(dropping, state), step(dropping, following))
 
@@ -305,7 +305,7 @@ def examples():
 
 @cache
 def unsharded():
-    """The first mini-batch, those of an epoch, and the totals of a scan."""
+    """Return the first mini-batch, all mini-batches of an epoch, and the totals of a scan."""
     whole = minibatches(jax.tree.map(jnp.asarray, examples()), 12, key=0)
     found = [step(whole, whole.init()), *whole.iterate(whole.init()), totals(whole, whole.init())]
     return jax.device_get(found)
@@ -379,7 +379,7 @@ def test_is_an_argument_of_what_is_compiled_ahead():
 
 
 def test_long_scans_go_block_by_block():
-    """The order is found out 2²⁰ examples at a time."""
+    """The order is computed for 2²⁰ examples at a time."""
     batches, length = minibatches(jnp.arange(2**19 + 1), 2**18, key=0), 14
 
     @jax.jit

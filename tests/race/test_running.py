@@ -81,7 +81,7 @@ def test_all_five_race_unless_told_otherwise(tmp_path):
     rates = {name: chain["learning_rate"] for name, chain in chains.items()}
     assert rates == {"sgd": 0.1, "momentum": 0.03, "rmsprop": 0.001, "adam": 0.003, "adamw": 0.003}
     for chain in chains.values():
-        # What race.json calls a chain is the code that makes it.
+        # Each chain in race.json is the code that makes the chain.
         assert repr(parse(chain["chain"], gx.Transformation)) == chain["chain"]
 
 

@@ -131,7 +131,7 @@ def test_one_cycle_equals_torch(peak, total, start, three, anneal):
     ],
 )
 def test_one_cycle_where_pytorch_divides_by_zero(total, start, three, expected):
-    """At the step after the last, or at the first; a phase without a length is skipped, and its end is reached."""
+    """PyTorch divides by zero at the first step or after the last. gradtx skips an empty phase and reaches its end."""
     ours = S.one_cycle(1.0, total, pct_start=start, phases=3 if three else 2, kind="linear")
     np.testing.assert_allclose(ours(np.arange(len(expected))), expected, rtol=1e-6)
     rates = pytest.importorskip("torch").optim.lr_scheduler

@@ -125,7 +125,7 @@ def test_keras(seeds, options):
     if options["patience"] or options["cooldown"]:  # otherwise both countings are the same
         options["counting"] = "keras"
     found = followed(S.reduce_on_plateau(0.1, rtol=0.0, **options), series)
-    check(found, expected, 3e-6, roundings=2)  # Keras rounds to float32 at every reduction too
+    check(found, expected, 3e-6, roundings=2)  # Keras also rounds to float32 at every reduction
 
 
 @trials(12)
