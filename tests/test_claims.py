@@ -1,4 +1,4 @@
-"""The rules by which common claims are judged."""
+"""The rules by which benchmarks/claims.py judges published claims about optimizers."""
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ def test_a_verdict_tells_if_the_cases_disagree(claims):
     assert verdicts == ["reproduced", "depends on the rate", "not reproduced: depends on the rate"]
 
 
-def test_passing_the_minimum_is_no_arrival(claims):
+def test_passing_the_minimum_is_not_arriving(claims):
     terrain = claims.Terrain(None, tolerance=0.1)
     losses = np.ones((2, 301))
     losses[:, 20] = 0.01

@@ -1,4 +1,4 @@
-"""The tables of the documents have the figures that the benchmarks stored."""
+"""The tables in the documents show the results that the benchmarks stored."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_every_block_has_a_table(tables):
     assert {name for names in names_by_document for name in names} == set(tables.BLOCKS)
 
 
-def test_the_test_or_benchmark_of_every_row_of_the_comparison_exists(tables):
-    places = re.findall(r"`((?:tests|benchmarks)/\S+)`", tables.comparison())
-    assert len(places) == tables.comparison().count("\n") - 1
-    assert all((ROOT / place).exists() for place in places)
+def test_files_named_in_the_comparison_exist(tables):
+    paths = re.findall(r"`((?:tests|benchmarks)/\S+)`", tables.comparison())
+    assert len(paths) == tables.comparison().count("\n") - 1
+    assert all((ROOT / path).exists() for path in paths)
