@@ -85,7 +85,7 @@ def test_bounds_of_zero_and_infinity(clip, eps):
         (zeros, float("inf"), 0.0),
         (zeros, 1.0, 0.0),
     ):
-        np.testing.assert_array_equal(_update(clip(bound, eps=eps), grads)["a"], expected)
+        np.testing.assert_array_equal(_update(clip(jnp.float32(bound), eps=eps), grads)["a"], expected)
         np.testing.assert_array_equal(_clipped(clip, grads, bound, eps)["a"], expected)
 
 
@@ -141,13 +141,13 @@ def test_the_norm_is_never_above_the_bound_and_the_direction_stays(clip, g, boun
 @every_eps
 def test_non_finite_gradients_stay_visible(clip, eps):
     for bound in (0.0, 1.0, float("inf")):
-        updates = _update(clip(bound, eps=eps), {"a": jnp.asarray([np.nan, 1.0]), "b": jnp.ones(2)})
+        updates = _update(clip(jnp.float32(bound), eps=eps), {"a": jnp.asarray([np.nan, 1.0]), "b": jnp.ones(2)})
         assert np.isnan(updates["a"]).all()
         assert np.isnan(updates["b"]).all() == (clip is gx.clip_by_global_norm)
     updates = _update(clip(1.0, eps=eps), {"a": jnp.asarray([np.inf, 1.0, -np.inf])})["a"]
     np.testing.assert_array_equal(updates, [np.nan, 0.0, np.nan])
     infinite = {"a": jnp.asarray([np.inf, 1.0])}
-    chex.assert_trees_all_equal(_update(clip(float("inf"), eps=eps), infinite), infinite)
+    chex.assert_trees_all_equal(_update(clip(jnp.float32(jnp.inf), eps=eps), infinite), infinite)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -172,7 +172,7 @@ def test_the_parameters_to_evaluate_with_are_checked():
         gx.evaluation_params(tx, {}, params)
     with pytest.raises(ValueError, match="ema: the state has no entry of that name"):
         gx.evaluation_params(tx, gx.adam(0.1).init(params), params)
-    with pytest.raises(ValueError, match="must have the leaves of the state's average"):
+    with pytest.raises(ValueError, match="and the state's average have different structures"):
         gx.evaluation_params(tx, tx.init(params), {"v": jnp.ones(2)})
     assert_close(gx.evaluation_params(gx.adam(0.1), gx.adam(0.1).init(params), params), params)
 

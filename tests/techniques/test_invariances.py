@@ -20,7 +20,6 @@ SCALE_FREE = [
     gx.adagrad(0.1, initial_accumulator_value=0.0, eps=0.0),
     gx.lion(0.1, weight_decay=0.0),
     gx.rprop(0.1),
-    gx.adadelta(eps=0.0),
 ]
 ODD = [  # techniques that are odd functions of the gradients
     *SCALE_FREE,

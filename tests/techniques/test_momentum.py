@@ -73,7 +73,7 @@ def test_lookahead_point_moves_only_trained_parameters():
 
 @trials(25)
 @given(
-    st.floats(0.0, 1.0),
+    st.floats(0.01, 1.0),
     st.booleans(),
     st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=6),
 )
