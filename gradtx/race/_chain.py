@@ -40,7 +40,7 @@ def parse(text: str, kind: type[V]) -> V:
 
 
 class _Reader:
-    """A text, and the end of its first part that consists of words and marks of a chain."""
+    """A text, and `end`: the column at which its words and marks stop to be those of a chain."""
 
     def __init__(self, text: str):
         self.text, readable = text, _READABLE.match(text)
@@ -110,7 +110,7 @@ class _Reader:
             case ast.Dict(keys=keys, values=values):
                 for key in keys:
                     if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
-                        self.unexpected(key.col_offset if key else start, "a string")
+                        self.unexpected(key.col_offset if key else self.end, "a string")
                 return {self.value(key): self.value(value) for key, value in zip(keys, values, strict=True) if key}
             case ast.Name() | ast.Attribute() if function := self.function(node):
                 if function is gx.matrices_only:  # a mask, which gradtx calls

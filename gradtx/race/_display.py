@@ -96,7 +96,8 @@ class Display:
         table.add_column("ms per\nstep", justify="right", no_wrap=True)
         table.add_column("bytes of\nstate", justify="right", no_wrap=True)
         last = [{k: v[-1] for k, v in c.history.items() if v} or race.initial for c in race.contestants]
-        best = min((x for row in last if math.isfinite(x := row["test_loss"].mean())), default=None)
+        losses = [row["test_loss"].mean() for row in last]
+        best = min(filter(math.isfinite, losses), default=None)
         for contestant, row in zip(race.contestants, last, strict=True):
             table.add_row(
                 contestant.name,
