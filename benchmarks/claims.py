@@ -14,7 +14,6 @@ step, and the steps of all optimizers are measured in turns. Some claims are abo
 these only the ratio is tested, on the digits.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
@@ -497,12 +496,11 @@ def claims(figures: Figures) -> list[Figures]:
     return [*rows, *of_decay(figures), of_batches(figures), *batch_norm.claims(figures["batch norm"])]
 
 
-def markdown(rows: Sequence[Figures], short: bool = False) -> str:
-    """Give the rows as a Markdown table; a short table leaves out the least and the largest of the seeds."""
+def markdown(rows: Sequence[Figures]) -> str:
+    """Give the rows as a Markdown table."""
     lines = ["| claim | claimed figure | result | verdict |", "|---|---|---|---|"]
     for row in rows:
         results = "; ".join(f"{case}: {f['found']}" for case, f in row["cases"].items())
-        results = re.sub(r" \([^()–]*–[^()]*\)", "", results) if short else results
         lines.append(f"| {row['claim']} | {row['said']} | {results} | {row['verdict']} |")
     return "\n".join(lines)
 

@@ -149,7 +149,7 @@ def _from_zero(depth_of: Mapping[int, int]) -> dict[int, int]:
 
 
 def _numbers(names: Collection[str]) -> dict[str, tuple[str, int]]:
-    """Name → (kind, number), for the names that end in a number. "linear" beside Haiku's "linear_1" has the number 0."""
+    """Name → (kind, number), for names that end in a number. "linear" beside Haiku's "linear_1" has the number 0."""
     numbered = {name: (parts[1], int(parts[2])) for name in names if (parts := _NUMBERED.fullmatch(name))}
     taken = set(numbered.values())
     return numbered | {name: (name, 0) for name in names if (name, 1) in taken and (name, 0) not in taken}

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +20,14 @@ Shardings: TypeAlias = Sequence[NamedSharding | None]
 
 
 class Batch(NamedTuple):
-    """A mini-batch.
+    """Holds the examples of a mini-batch, and marks the padding among them.
 
     Attributes:
         data: A tree like the data, with `batch_size` examples on axis 0 of each leaf.
         mask: bool, shape (batch_size,). False marks examples that only pad the last mini-batch of an epoch.
     """
 
-    data: Tree
+    data: Any
     mask: jax.Array
 
     def mean(self, values: T) -> T:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ from gradtx.core import State, Transformation, chain, from_state
 from gradtx.inputs._lift import input_params
 from gradtx.inputs._rule import InputRule
 from gradtx.inputs._sparse import cast_stored, flatten_inputs, widen_stored
+
+T = TypeVar("T")
 
 
 def fit(tx: optax.GradientTransformation, batches: Iterable[Tree], state: State | None = None) -> State:
@@ -69,7 +72,7 @@ def _learn(tx: Transformation, i: int, x: Tree, state: State) -> State:
     return State(after.step, state.hyperparams, state.stages | after.stages)
 
 
-def parameters(tx: optax.GradientTransformation, x: Tree) -> dict[str, dict[str, Tree]]:
+def parameters(tx: optax.GradientTransformation, x: Tree) -> dict[str, dict[str, Any]]:
     """Makes the initial parameters of the stages: stage name → parameter name → a tree like x.
 
     They are to be trained and given to `update`. Stages without parameters are absent.
@@ -89,10 +92,10 @@ def parameters(tx: optax.GradientTransformation, x: Tree) -> dict[str, dict[str,
 
 def inverse(
     tx: optax.GradientTransformation,
-    y: Tree,
+    y: T,
     state: State,
     params: Mapping[str, Mapping[str, Tree]] | None = None,
-) -> Tree:
+) -> T:
     """Computes the x for which `tx.update(x, state, params, train=False)` gives y, up to rounding.
 
     Args:
@@ -110,9 +113,10 @@ def inverse(
     Array([[3.]], dtype=float32)
     """
     flat, stages = flatten_inputs(y), chain(tx).stages
+    x: Any = y
     for name, stage in reversed(list(stages.items())):
         if not isinstance(stage, InputRule):
             raise TypeError(f"inverse: {name} has no inverse")
-        y = stage.inverse(y, from_state(state, "stages", name), input_params("inverse", stages, params, name))
-    leaves = zip(flatten_inputs(y).leaves, flat.leaves, strict=True)
-    return flat.unflatten([None if x is None else cast_stored(x, dtype_of(like)) for x, like in leaves])
+        x = stage.inverse(x, from_state(state, "stages", name), input_params("inverse", stages, params, name))
+    leaves = zip(flatten_inputs(x).leaves, flat.leaves, strict=True)
+    return flat.unflatten([None if leaf is None else cast_stored(leaf, dtype_of(like)) for leaf, like in leaves])

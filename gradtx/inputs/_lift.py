@@ -72,7 +72,8 @@ def check_extra(stages: Mapping[str, Technique], accepted: frozenset[str], extra
     train = extra.get("train", True)
     if not isinstance(train, bool):
         raise TypeError(f"update: train must be True or False, got {train!r}")
-    for name in (name for name, value in extra.items() if value is not None and name != "train" and not train):
+    in_inference = [] if train else [name for name, value in extra.items() if value is not None and name != "train"]
+    for name in in_inference:
         takers = {taker: stage for taker, stage in stages.items() if name in stage.accepts()}
         if takers and not any(not is_input_rule(s) or name in s.used_in_inference() for s in takers.values()):
             raise TypeError(

@@ -75,7 +75,7 @@ class minibatches(Record):
 
     _shardings: ClassVar[Shardings]
 
-    data: Tree
+    data: Any
     batch_size: Annotated[int, Interval(1, hyper=False, whole=True)]
     _: KW_ONLY
     key: Key | None = None

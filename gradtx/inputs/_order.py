@@ -12,7 +12,7 @@ from gradtx.core import Record
 
 
 class MiniBatchState(NamedTuple):
-    """A place in the stream of mini-batches. It is a tree of three arrays, which can be saved and donated.
+    """Marks a place in the stream of mini-batches. It is a tree of three arrays, which can be saved and donated.
 
     Attributes:
         epoch: Number of finished epochs, an int32 scalar.

@@ -30,7 +30,7 @@ AxisName: TypeAlias = Annotated[str | tuple[str, ...], MappedAxes()]
 
 
 class InputAt(NamedTuple):
-    """What an input rule may read besides the batch.
+    """Holds the values that an input rule reads besides the batch.
 
     Attributes:
         train: Whether the rule learns from the batch.
@@ -48,7 +48,9 @@ class InputAt(NamedTuple):
 
 
 class InputRule(TreeStage):
-    """A technique for one array of examples, in float32 or wider. Subclasses declare `slots` and define `run`.
+    """Base class of techniques for inputs, written for one array of examples in float32 or wider.
+
+    Subclasses declare `slots` and define `run`. The array x has shape (examples, …features).
 
     In a chain with an input rule, `update(x, state, params=None, *, train=True, weights=None, mask=None)` gives
     `(y, state)`. With `train=False` the state is unchanged. `params` has the parameters of the stages:

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from gradtx._tools import Number, code_of
 from gradtx.core import Interval, Name, Stateful, times_plus
-from gradtx.schedules._schedule import Finite, as_float
+from gradtx.schedules._schedule import Finite, as_float, is_number, refuse_without_effect
 from gradtx.schedules._values import NumberOrSchedule, StepFunction, value_at
 
 Mode: TypeAlias = Literal["min", "max"]
@@ -51,7 +51,8 @@ class plateau(Stateful):
         name: A name in the state's hyperparameters. By default the name of its stage and argument.
 
     Raises:
-        ValueError: `relative_to` is given although rtol is 0.
+        ValueError: `relative_to` is given although rtol is 0; or `counting` is given although patience is 0, for which
+            both countings are the same.
 
     In the state: "best", the best evaluation; "bad", the number of evaluations in a row that were not better;
     "plateaus", how often the metric has stopped improving; "first", the step of the first time; for averages "total"
@@ -62,7 +63,7 @@ class plateau(Stateful):
     """
 
     follows_metric = True
-    idle = {"relative_to": "rtol"}
+    idle = {"relative_to": "rtol", "counting": "patience"}
 
     _: KW_ONLY
     patience: FromZero = 10
@@ -109,8 +110,9 @@ class reduce_on_plateau(Stateful):
         name: A name in the state's hyperparameters. By default the name of its stage and argument.
 
     Raises:
-        ValueError: `relative_to` is given although rtol is 0; or a is a number, and `min_value` is not less than a, so
-            that nothing would ever be reduced.
+        ValueError: `relative_to` is given although rtol is 0; `counting` is given although patience and cooldown are 0,
+            for which both countings are the same; or a is a number, and `min_value` is not less than a, so that
+            nothing would ever be reduced.
 
     In the state: "scale", which is s, and in "plateau" the state of `plateau` with "cooldown", the number of
     evaluations that will not count.
@@ -152,6 +154,8 @@ class reduce_on_plateau(Stateful):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if is_number(self.patience, 0) and is_number(self.cooldown, 0):
+            refuse_without_effect(self, ["counting"], "with patience=0 and cooldown=0")
         value, least = self.value, self.min_value
         if isinstance(value, int | float) and isinstance(least, int | float) and value <= least and least > 0:
             raise ValueError(

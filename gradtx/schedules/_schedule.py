@@ -1,5 +1,6 @@
 """The base of all schedules, the ranges of their arguments, and exact arithmetic on steps."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Annotated, TypeAlias
@@ -15,23 +16,35 @@ from gradtx.core import Interval, Record
 _LEAST = float(np.finfo(np.float32).tiny)
 
 
-class Duration(Interval):
-    """The kind of a field that holds a number of steps > 0."""
+@dataclasses.dataclass(frozen=True)
+class AboveZero(Interval):
+    """The kind of a field that holds a number > 0, which float32 does not round to 0.
 
-    def check(self, where: str, value: object) -> Number:
-        if is_real_scalar(value) and not isinstance(value, jax.Array) and value == 0:
-            raise ValueError(
-                f"{where} must be in (0, inf), got {code_of(value)}; "
-                "write constant(...) for one value, piecewise_constant(...) for a jump"
-            )
+    Attributes:
+        advice: What to write instead of 0.
+    """
+
+    low: float = 0.0
+    above: bool = True
+    hyper: bool = False
+    advice: str = ""
+
+    def check(self, where: str, value: Number) -> Number:
+        concrete = is_real_scalar(value) and not isinstance(value, jax.Array)
+        if concrete and value == 0 and self.advice:
+            raise ValueError(f"{where} must be in {self}, got {code_of(value)}; {self.advice}")
+        if concrete and 0 < value < _LEAST:
+            raise ValueError(f"{where} must be in {self}, got {code_of(value)}, which float32 rounds to 0")
         return super().check(where, value)
 
 
 Finite: TypeAlias = Annotated[Number, Interval(hyper=False)]
 """A finite number."""
-Positive: TypeAlias = Annotated[Number, Interval(_LEAST, hyper=False)]
-"""A finite number > 0, which float32 does not round to 0."""
-Length: TypeAlias = Annotated[Number, Duration(_LEAST, hyper=False)]
+Positive: TypeAlias = Annotated[Number, AboveZero()]
+"""A finite number > 0."""
+Length: TypeAlias = Annotated[
+    Number, AboveZero(advice="write constant(...) for one value, or piecewise_constant(...) for a jump")
+]
 """A number of steps > 0."""
 Steps: TypeAlias = Annotated[Number, Interval(0, hyper=False)]
 """A number of steps ≥ 0."""

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def lookahead_point(tx: optax.GradientTransformation, state: Any, params: T) -> T:
-    """Returns the parameters after a step with gradients of zero: θₜ - η·β·bₜ, with momentum only.
+    """Returns the parameters after a step with gradients of zero: θₜ - η·β·bₜ for `sgd`.
 
     The gradient at this point, given to a chain with plain momentum, is Nesterov's method as he published it.
     `nesterov=True` keeps this point as the parameters instead; see `trace`.

@@ -23,7 +23,7 @@ def ema(m: jax.Array, g: jax.Array, b: Number) -> jax.Array:
 
 
 def ema_of_squares(m: jax.Array, square: jax.Array, b: Number) -> jax.Array:
-    """Updates an exponential moving average of squares. An infinite square makes it infinite for good, and never NaN."""
+    """Updates an exponential moving average of squares. An infinite square makes it infinite for good, not NaN."""
     w = weight(b)
     return times_plus(1 - w, m, w * square)
 

@@ -1,4 +1,4 @@
-"""Mini-batches: every example once an epoch, the same ones however they are drawn, and wherever a run goes on."""
+"""Mini-batches have every example once an epoch, and are the same however they are drawn and after any restart."""
 
 import contextlib
 import math
@@ -27,7 +27,7 @@ from tests.helpers import assert_close, relaxed, trials
 
 
 def data(n):
-    """Numbers of examples in leaves of several shapes and dtypes, in one of which rows are copied as vectors."""
+    """Return the example numbers in leaves of several shapes and dtypes. One leaf's rows are copied as vectors."""
     i = np.arange(n, dtype=np.float32)
     return {
         "i": jnp.asarray(i, jnp.int32),
@@ -47,7 +47,7 @@ def scan(batches, state, length):
 
 
 def run(batches, state, length):
-    """[(mini-batch, state after it)], by `next`, checked against the whole of the data."""
+    """Return [(mini-batch, next state)] from `next`, after checking every mini-batch against the data."""
     out = []
     for _ in range(length):
         batch, state = step(batches, state)
@@ -115,7 +115,7 @@ def test_shorter_last_batch():
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7])
 def test_all_orders_are_equally_likely(n):
-    """χ² of the orders of 50 n! epochs is within five deviations of n! - 1."""
+    """The χ² of the orders of 50 n! epochs is within five standard deviations of n! - 1."""
     batches, epochs = minibatches(jnp.arange(n), n, key=5), 50 * math.factorial(n)
     _, out, _ = jax.jit(lambda s: batches.scan(lambda c, b: (c, b.data), None, s, epochs))(batches.init())
     _, counts = np.unique(np.asarray(out) @ n ** np.arange(n), return_counts=True)
@@ -126,13 +126,13 @@ def test_all_orders_are_equally_likely(n):
 
 @pytest.mark.parametrize("n", [37, 1000, 1024, 100_003])
 def test_neighbours_are_independent(n):
-    """Neighbours in the order fall into 10 × 10 equal parts of the data alike, and orders of epochs are unlike."""
+    """Neighbours in one order, and equal positions in two epochs, are uniform over 10 × 10 equal parts of the data."""
     batches, epochs = minibatches(jnp.arange(n), n, key=5), 200_000 // n + 1
     _, out, _ = jax.jit(lambda s: batches.scan(lambda c, b: (c, b.data), None, s, epochs))(batches.init())
     part = np.asarray(out) * 10 // n
     sizes = np.bincount(part[0], minlength=10)
     pairs = np.outer(sizes, sizes)
-    unlike = (pairs - np.diag(sizes)) / n / (n - 1)  # of two that cannot be the same
+    unlike = (pairs - np.diag(sizes)) / n / (n - 1)  # the two neighbours are different examples
     for a, b, share in ((part[:, :-1], part[:, 1:], unlike), (part[:-1], part[1:], pairs / n**2)):
         counts, expected = np.bincount((10 * a + b).ravel(), minlength=100), share.ravel() * a.size
         assert ((counts - expected) ** 2 / expected).sum() < 99 + 5 * math.sqrt(2 * 99)
@@ -161,7 +161,7 @@ def test_goes_on_with_another_batch_size():
     lefts = [[i for numbers in real(run(b, state, b.steps_left(state))) for i in numbers] for b in rest]
     assert lefts[0] == lefts[1] == lefts[2]
     assert len(lefts[0]) == 15
-    dropping = minibatches(data(23), 16, key=0, drop_last=True)  # 15 are left, which make no mini-batch
+    dropping = minibatches(data(23), 16, key=0, drop_last=True)  # 15 examples remain, fewer than a mini-batch
     following = state._replace(epoch=np.int32(1), position=np.int32(0))
     chex.assert_trees_all_equal(step(dropping, state), step(dropping, following))
 
@@ -209,7 +209,7 @@ def test_the_mean_is_over_the_real_examples():
 
     def padded(w):
         values = loss(w, batch.data["x"])
-        return batch.mean(jnp.where(batch.mask, values, jnp.nan))  # no trace of the padding
+        return batch.mean(jnp.where(batch.mask, values, jnp.nan))  # the padding has no effect
 
     w = jnp.asarray([1.0, -2.0, 0.5])
     assert_close(jax.grad(padded)(w), jax.grad(lambda w: loss(w, x["x"][short]).mean())(w))
@@ -305,7 +305,7 @@ def examples():
 
 @cache
 def unsharded():
-    """The first mini-batch, those of an epoch, and the totals of a scan."""
+    """Return the first mini-batch, all mini-batches of an epoch, and the totals of a scan."""
     whole = minibatches(jax.tree.map(jnp.asarray, examples()), 12, key=0)
     found = [step(whole, whole.init()), *whole.iterate(whole.init()), totals(whole, whole.init())]
     return jax.device_get(found)
@@ -379,7 +379,7 @@ def test_is_an_argument_of_what_is_compiled_ahead():
 
 
 def test_long_scans_go_block_by_block():
-    """The order is found out 2²⁰ examples at a time."""
+    """The order is computed for 2²⁰ examples at a time."""
     batches, length = minibatches(jnp.arange(2**19 + 1), 2**18, key=0), 14
 
     @jax.jit

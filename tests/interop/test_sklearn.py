@@ -1,4 +1,4 @@
-"""scikit-learn's scalers taken over and handed over, fitted."""
+"""Fitted scalers are converted from scikit-learn to gradtx and back."""
 
 import jax.numpy as jnp
 import numpy as np

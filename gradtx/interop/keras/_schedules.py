@@ -9,6 +9,7 @@ from gradtx.interop._arguments import (
     NumberFromZero,
     NumbersFromZero,
     drop_in,
+    refuse_unless_default,
 )
 from gradtx.schedules import (
     Schedule,
@@ -45,12 +46,14 @@ def ExponentialDecay(
     >>> keras.SGD(learning_rate=keras.ExponentialDecay(0.1, decay_steps=1000, decay_rate=0.96))
     scale_by_learning_rate(exponential_decay(0.1, 1000, 0.96))
     """
+    if decay_rate == 1:
+        refuse_unless_default(ExponentialDecay, "staircase", staircase, "with decay_rate=1", "another decay_rate")
     return exponential_decay(
         init_value=initial_learning_rate, transition_steps=decay_steps, decay_rate=decay_rate, staircase=staircase
     )
 
 
-@drop_in()
+@drop_in(needs={"staircase": "decay_rate"})
 def InverseTimeDecay(
     initial_learning_rate: NumberFromZero,
     decay_steps: NumberAboveZero,
@@ -160,6 +163,8 @@ def CosineDecay(
             f"warmup_target={warmup_target} and no warmup_steps; give warmup_steps, or leave warmup_target out"
         )
     decay = cosine_decay(init_value=warmup_target, decay_steps=decay_steps, alpha=alpha)
+    if is_zero(warmup_steps):
+        return decay
     return warmup(decay, steps=warmup_steps, init_value=initial_learning_rate)
 
 

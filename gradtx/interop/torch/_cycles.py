@@ -74,6 +74,8 @@ def CyclicLR(
     refuse_unless_default(CyclicLR, "scale_mode", scale_mode, "without scale_fn, which is not supported")
     if mode != "exp_range":
         refuse_unless_default(CyclicLR, "gamma", gamma, f"with mode={mode!r}", "mode='exp_range'")
+    elif gamma == 1:
+        refuse_unless_default(CyclicLR, "mode", mode, "with gamma=1", "gamma")
     return cyclic(
         init_value=base_lr,
         peak_value=max_lr,

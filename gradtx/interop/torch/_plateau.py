@@ -71,5 +71,5 @@ def ReduceLROnPlateau(
         min_value=Interval(0.0, hyper=False).check("ReduceLROnPlateau: min_lr", min_lr) + 0.0,
         min_change=eps,
         mode=mode,
-        relative_to="value",
+        relative_to="value" if relative and threshold else "magnitude",  # without effect if there is no rtol
     )

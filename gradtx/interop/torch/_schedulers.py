@@ -47,7 +47,7 @@ def StepLR(
     scale_by_learning_rate(exponential_decay(0.1, 30, 0.5, staircase=True))
     """
     return _after(
-        last_epoch, exponential_decay(init_value=lr, transition_steps=step_size, decay_rate=gamma, staircase=True)
+        last_epoch, exponential_decay(init_value=lr, transition_steps=step_size, decay_rate=gamma, staircase=gamma != 1)
     )
 
 
