@@ -1,5 +1,6 @@
 """What every folder may use: records, checks of arguments and trees, dtypes, numerics. Nothing here optimises."""
 
+from gradtx._tools._arguments import Idle as Idle
 from gradtx._tools._arguments import Kind as Kind
 from gradtx._tools._arguments import bind as bind
 from gradtx._tools._arguments import checked as checked

@@ -97,10 +97,10 @@ def _mismatch(name: str, signature: inspect.Signature, args: Sequence[Any], kwar
     """What is wrong with the arguments of a call that does not fit the signature."""
     named = {n: p for n, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     places = [n for n, p in named.items() if p.kind is not p.KEYWORD_ONLY]
-    if unknown := next((argument for argument in kwargs if argument not in named), None):
-        near = difflib.get_close_matches(unknown, named, n=1)
+    if unknown := sorted(kwargs.keys() - named.keys()):
+        near = difflib.get_close_matches(unknown[0], named, n=1)
         known = f"did you mean {near[0]}?" if near else f"the arguments are {', '.join(named) or 'none'}"
-        return f"unknown argument {unknown}; {known}"
+        return f"unknown argument {unknown[0]}; {known}"
     if len(args) > len(places):
         return _too_many(list(named), places, args)
     if twice := next((argument for argument in places[: len(args)] if argument in kwargs), None):

@@ -14,8 +14,9 @@ LONGEST = 80
 
 def summary(value: object) -> str:
     """An array as `float32[3, 2]`; any other value as code, with its type."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{value.dtype}{list(value.shape)}"
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is not None and dtype is not None:
+        return f"{dtype}{list(shape)}"
     code = code_of(value)
     return f"{code if len(code) <= LONGEST else code[:LONGEST] + '…'} ({type(value).__name__})"
 

@@ -66,8 +66,9 @@ def _of_norm(function: Callable[..., T], axes: Axes, arrays: list[jax.Array], *a
     too_small, too_large = total < limits.tiny / limits.eps**2, ~(total < limits.max)
     power = 2.0 ** (limits.maxexp * 5 // 8)  # 2^80 in float32: a power of two loses no digits
     scale = jnp.where(too_small, one * power, jnp.where(too_large, one / power, one))
-    # Under `vmap` over an explicitly sharded axis, JAX fails at a condition that reads what is not mapped. This is.
-    one, *mapped = (jnp.where(too_small, x, x) for x in (one, *args))
+    # Under `vmap` over an explicitly sharded axis, JAX fails at a condition that reads what is not mapped. These are.
+    one = jnp.where(too_small, one, one)
+    mapped = [one * x for x in args]
 
     def again() -> T:
         # A barrier, as of gradients that are constants, such as zeros, the compiler would make s²·g², which is inf·0.

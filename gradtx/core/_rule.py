@@ -204,7 +204,7 @@ class Rule(Technique):
         """
         return None
 
-    def for_group(self, group: Hashable) -> Self:
+    def for_group(self, group: Any) -> Self:
         """This rule for the parameters of one group, given the values of its hyperparameters at this step.
 
         A field that it sets to an array is an argument of the compiled function, any other a part of it: groups whose

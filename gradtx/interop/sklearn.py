@@ -1,6 +1,6 @@
 """Conversion of fitted scalers from and to scikit-learn."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import jax
@@ -154,13 +154,9 @@ def _to_max_abs(rule: Any, slots: Slots) -> Converted:
 
 def _from_robust(scaler: "RobustScaler") -> tuple[Transformation, Values]:
     low, high = scaler.quantile_range
-    tx = robust(
-        quantile_range=(low, high),
-        centering=scaler.with_centering,
-        scaling=scaler.with_scaling,
-        unit_variance=scaler.unit_variance,
-        sample_size=2,
-    )
+    # Without scaling the other two arguments have no effect, and `robust` refuses them.
+    scaling = {"quantile_range": (low, high), "unit_variance": scaler.unit_variance} if scaler.with_scaling else {}
+    tx = robust(centering=scaler.with_centering, scaling=scaler.with_scaling, sample_size=2, **scaling)
     center, scale = (0.0 if x is None else x for x in (scaler.center_, scaler.scale_))
     (unit,) = {rule.unit() for rule in tx.stages.values()}
     half = 50 / (high - low) * scale * unit
@@ -194,13 +190,13 @@ def _number(count: np.ndarray) -> np.number | np.ndarray:
     return count[0] if np.all(count == count[0]) else count
 
 
-_FROM: Mapping[str, Callable[..., tuple[Transformation, Values]]] = {
+_FROM: Mapping[str, Any] = {
     "StandardScaler": _from_standard,
     "MinMaxScaler": _from_min_max,
     "MaxAbsScaler": _from_max_abs,
     "RobustScaler": _from_robust,
 }
-_TO: Mapping[str, Callable[..., Converted]] = {
+_TO: Mapping[str, Any] = {
     "standardize": _to_standard,
     "min_max": _to_min_max,
     "max_abs": _to_max_abs,

@@ -1,1 +1,1 @@
-"""The command `gradtx race`: the same network, data and batches under several optimizers, side by side."""
+"""The command `gradtx race` trains one network with several optimizers, on the same data and the same batches."""

@@ -1,6 +1,6 @@
 """The console script `gradtx`: errors, signals and exit codes.
 
-Nothing heavy is imported here before the arguments are known to be good.
+The arguments are checked before heavy packages are imported.
 """
 
 import argparse
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 def _race(args: argparse.Namespace, signals: Signals) -> None:
+    """Run a race. Nothing is written before every option, the data and every contestant have been accepted."""
     missing = [m for m in ("flax", "matplotlib", "rich", "sklearn") if importlib.util.find_spec(m) is None]
     if missing:
         raise InputError(f"{', '.join(missing)} not installed; run: pip install 'gradtx[race]'")
@@ -36,7 +37,9 @@ def _race(args: argparse.Namespace, signals: Signals) -> None:
     if args.batch_size > size:
         raise InputError(f"argument --batch-size: {args.batch_size} is more than the {size} training examples")
     if args.batch_norm and args.batch_size == 1:
-        raise InputError("argument --batch-norm: needs batches of at least 2 examples, not --batch-size 1")
+        raise InputError(
+            "argument --batch-norm: batches need at least 2 examples, and --batch-size 1 gives one; give a larger size"
+        )
     signals.check()
     from gradtx.race._results import Folder
 
@@ -46,13 +49,14 @@ def _race(args: argparse.Namespace, signals: Signals) -> None:
 
     race = Race(problems, args)
     tests = _range_tests(race, args, signals)
-    race.enter(entries(args, race.steps, {name: float(f"{test.suggested:.2g}") for name, test in tests.items()}))
+    rates = {name: float(f"{test.suggested:.2g}") for name, test in tests.items()}
+    race.enter(entries(args, race.steps, rates))
     signals.check()
     signals.saving = True
+    folder.begin(race.result("running"))
+    if tests:
+        folder.write_range_tests(tests)
     with Display(race) as display:
-        folder.begin(race.result("running"))
-        if tests:
-            folder.write_range_tests(tests)
         for _ in race.run(lambda: signals.received is not None, display.advance):
             folder.write_json(race.result("running"))
             display.epoch()
@@ -64,31 +68,32 @@ def _race(args: argparse.Namespace, signals: Signals) -> None:
         done = f"{race.epochs_done} of {args.epochs} epochs"
         print(f"gradtx race: interrupted after {done}; their results are in {shorten(args.out)}", file=sys.stderr)
     else:
-        found = f", {folder.range_tests}" if tests else ""
-        display.say(f"wrote {folder.json}{found} and {folder.png}")
+        pictures = f", {folder.range_tests} and {folder.png}" if tests else f" and {folder.png}"
+        display.say(f"wrote {folder.json}{pictures}")
 
 
 def _range_tests(race: "Race", args: argparse.Namespace, signals: Signals) -> "dict[str, gx.inspection.RangeTest]":
+    """Run a range test for each named optimizer if --find-lr is given."""
     tests = {}
     for name in args.optimizers if args.find_lr else ():
         signals.check()
         tests[name] = race.range_test(name)
         if math.isnan(tests[name].suggested):
-            raise InputError(f"argument --find-lr: the loss never falls with {name}; use --learning-rate")
+            raise InputError(f"argument --find-lr: the loss never falls with {name}; give --learning-rate instead")
     return tests
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line and return the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # an ASCII-only terminal is no reason to fail
+        sys.stdout.reconfigure(errors="replace")  # a terminal may know ASCII only
     signals = Signals()
     try:
         top = parser()
-        args, rest = top.parse_known_args(argv)
-        if rest:
+        args, unrecognized = top.parse_known_args(argv)
+        if unrecognized:
             program = f"gradtx {args.command}" if args.command else "gradtx"
-            raise InputError(f"unrecognized arguments: {' '.join(rest)}", program)
+            raise InputError(f"unrecognized arguments: {' '.join(unrecognized)}", program)
         if args.command is None:
             top.print_help()
             return 0

@@ -1,4 +1,4 @@
-"""What a race shows: a live table on a terminal, plain lines anywhere else."""
+"""The output of a race: a live table on a terminal, and plain lines everywhere else."""
 
 import math
 import sys
@@ -17,12 +17,12 @@ from gradtx.race._train import Race
 
 
 class Display:
-    """A race's display, live for the length of a `with` block."""
+    """The display of a race. Its table is live within a `with` block."""
 
     def __init__(self, race: Race):
         self._race = race
-        # Told outright, as FORCE_COLOR would have rich write control codes into a pipe, and a small COLUMNS would
-        # have it cut numbers short where no screen asks for it.
+        # Both are given explicitly: FORCE_COLOR would make rich write control codes into a pipe, and a small COLUMNS
+        # would make it cut numbers although no screen is small.
         terminal = sys.stdout.isatty()
         self._console = Console(force_terminal=terminal, width=None if terminal else 120, highlight=False)
         columns = (
@@ -40,7 +40,7 @@ class Display:
         settings = self._race.settings
         kind = f"{self._race.problem.outputs} classes" if self._race.classification else "regression"
         network = "-".join(map(str, settings["network"])) + " with batch normalisation" * settings["batch_norm"]
-        found = "learning rates: found by range tests\n" * settings["find_lr"]
+        rates = "learning rates: found by range tests\n" * settings["find_lr"]
         schedule = f"schedule of the learning rates: {settings['schedule']}\n"
         self._console.print(
             Text(
@@ -48,7 +48,7 @@ class Display:
                 f"{settings['training_examples']} training and {settings['test_examples']} test examples\n"
                 f"network {network}, batches of {settings['batch_size']}, "
                 f"{seeds_as_text(settings['seeds'])}, on {settings['device']}\n"
-                f"{found}{schedule * (settings['schedule'] != 'constant')}loss: {settings['loss']}"
+                f"{rates}{schedule * (settings['schedule'] != 'constant')}loss: {settings['loss']}"
             )
         )
         for contestant in filter(lambda c: c.code, self._race.contestants):
@@ -57,15 +57,15 @@ class Display:
             self._live.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def advance(self) -> None:
-        """Count a step."""
+        """Count one step in the progress bar."""
         self._progress.advance(self._steps)
 
     def epoch(self) -> None:
-        """Tell of an epoch done, unless the live table does."""
+        """Print the test losses after an epoch, unless the live table shows them."""
         race = self._race
         if not self._live.is_started:
             mean = "mean " * (len(race.seeds) > 1)
@@ -73,11 +73,11 @@ class Display:
             self.say(f"epoch {race.epochs_done}/{race.epochs}  {mean}test loss: {losses}")
 
     def say(self, line: str) -> None:
-        """Print a line as it is, however long."""
+        """Print a line without wrapping it."""
         self._console.print(line, markup=False, soft_wrap=True)
 
     def final(self) -> None:
-        """Print the table to stay."""
+        """Print the final table."""
         self._console.print(self._table())
         if len(self._race.seeds) > 1:
             self.say(_SEVERAL.format(seeds_as_text(self._race.seeds)))
@@ -96,7 +96,8 @@ class Display:
         table.add_column("ms per\nstep", justify="right", no_wrap=True)
         table.add_column("bytes of\nstate", justify="right", no_wrap=True)
         last = [{k: v[-1] for k, v in c.history.items() if v} or race.initial for c in race.contestants]
-        best = min((x for row in last if math.isfinite(x := row["test_loss"].mean())), default=None)
+        losses = [row["test_loss"].mean() for row in last]
+        best = min(filter(math.isfinite, losses), default=None)
         for contestant, row in zip(race.contestants, last, strict=True):
             table.add_row(
                 contestant.name,
@@ -118,7 +119,7 @@ class Display:
 
 
 _PARTS = ("train", "test")
-_SEVERAL = "mean ± standard deviation over {}, whose steps are taken and timed together; the state is one seed's"
+_SEVERAL = "mean ± standard deviation over {}; a step trains all seeds together; the state is of one seed"
 
 
 def _losses(values: np.ndarray) -> str:
@@ -127,7 +128,7 @@ def _losses(values: np.ndarray) -> str:
 
 
 def _cell(values: np.ndarray, form: Callable[[float], str]) -> str:
-    """The mean and, of several, the deviation."""
+    """Return the mean as text and, for several values, the standard deviation below it."""
     if len(values) == 1 or not np.isfinite(values).all():
         return form(values.mean())
     return f"{form(values.mean())}\n±{form(float(deviation(values)))}"

@@ -1,20 +1,20 @@
-"""What can be raced: optimizers by name, with a schedule of their learning rate, and chains."""
+"""The optimizers and the schedules that a race knows by name, and the list of contestants."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gradtx as gx
+from gradtx.core import Hyper
 
-OPTIMIZERS: dict[str, tuple[float, Callable[[Any], gx.Transformation]]] = {
+OPTIMIZERS: dict[str, tuple[float, Callable[[Hyper], gx.Transformation]]] = {
     "sgd": (0.1, lambda rate: gx.sgd(rate)),
     "momentum": (0.03, lambda rate: gx.sgd(rate, momentum=0.9)),
     "rmsprop": (0.001, lambda rate: gx.rmsprop(rate)),
     "adam": (0.003, lambda rate: gx.adam(rate)),
     "adamw": (0.003, lambda rate: gx.adamw(rate, weight_decay=0.1)),
 }
-"""Name -> (default learning rate, the chain for a learning rate). Each is its plain self, unclipped: what is named is
-what is raced."""
+"""Name → (default learning rate, function from a learning rate to the optimizer). No optimizer clips its gradients."""
 
 SCHEDULES: dict[str, Callable[[float, int], Any]] = {
     "constant": lambda rate, _: rate,
@@ -27,18 +27,18 @@ SCHEDULES: dict[str, Callable[[float, int], Any]] = {
         0.0, rate, steps // 10, steps - steps // 10 + -steps // 5, steps
     ),
 }
-"""Name -> the schedule over the whole race, for the highest learning rate and the number of steps."""
+"""Name → function from the highest learning rate and the number of steps to the schedule of the whole race."""
 
 
-class Schedule(NamedTuple):
-    """A schedule as it was told: its text, and what it makes of a learning rate and the number of steps."""
+class ScheduleOption(NamedTuple):
+    """A schedule from the command line: its text, and a function from a learning rate and the number of steps to it."""
 
     text: str
     at: Callable[[float, int], Any]
 
 
 class Entry(NamedTuple):
-    """A transformation that races under a name, with the learning rate that the race has given it or its own code."""
+    """A contestant: its name and transformation, and its learning rate (if named) or its code (if a chain)."""
 
     name: str
     tx: gx.Transformation
@@ -46,11 +46,14 @@ class Entry(NamedTuple):
     code: str | None = None
 
 
-def entries(args: argparse.Namespace, steps: int, found: Mapping[str, float] = {}) -> Iterator[Entry]:
-    """The named optimizers, at the learning rates that were found, given or by default, and the chains."""
+def entries(args: argparse.Namespace, steps: int, rates: Mapping[str, float] = {}) -> Iterator[Entry]:
+    """Yield the named optimizers and then the chains.
+
+    The learning rate of a named optimizer is the one in `rates`, or else --learning-rate, or else its default.
+    """
     for name in args.optimizers:
         default, make = OPTIMIZERS[name]
-        rate = found.get(name) or args.learning_rate or default
+        rate = rates.get(name) or args.learning_rate or default
         yield Entry(name, make(args.schedule.at(rate, steps)), rate)
     for number, (code, tx) in enumerate(args.chain, start=1):
         yield Entry(f"chain {number}", tx, code=code)

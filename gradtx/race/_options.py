@@ -1,6 +1,6 @@
-"""The options of `gradtx`: what each may be, and which go together.
+"""The options of `gradtx`: their values, and the combinations that are allowed.
 
-Nothing heavy is imported here.
+No heavy package is imported here.
 """
 
 import argparse
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import gradtx as gx
-from gradtx.race._chain import parse_chain, parse_schedule
+from gradtx.race._chain import parse
 from gradtx.race._errors import InputError, shorten, unknown
-from gradtx.race._optimizers import OPTIMIZERS, SCHEDULES, Schedule
+from gradtx.race._optimizers import OPTIMIZERS, SCHEDULES, ScheduleOption
 
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 _SEEDS = 2**32
@@ -30,7 +30,7 @@ at most 20 distinct values that each occur at least twice; any other target is r
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        # argparse's own way prints the usage over several lines.
+        # argparse would print the usage too, over several lines.
         raise InputError(message, self.prog)
 
 
@@ -69,23 +69,23 @@ def _names(text: str) -> list[str]:
 
 def _chain(text: str) -> tuple[str, gx.Transformation]:
     try:
-        tx = parse_chain(text)
+        tx = parse(text, gx.Transformation)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    # What it prints and draws must be printable, in every encoding and font.
+    # The text is printed and drawn, in every encoding and font.
     return " ".join(text.encode("ascii", "backslashreplace").decode().split()), tx
 
 
-def _schedule(text: str) -> Schedule:
+def _schedule(text: str) -> ScheduleOption:
     if text in SCHEDULES:
-        return Schedule(text, SCHEDULES[text])
+        return ScheduleOption(text, SCHEDULES[text])
     if "(" not in text:
         raise argparse.ArgumentTypeError(unknown("schedule", text, SCHEDULES))
     try:
-        factor = parse_schedule(text)
+        factor = parse(text, gx.schedules.Schedule)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return Schedule(text, lambda rate, _: gx.schedules.scale(factor, rate))
+    return ScheduleOption(text, lambda rate, _: gx.schedules.scale(factor, rate))
 
 
 def _text(text: str) -> str:
@@ -95,7 +95,7 @@ def _text(text: str) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Build the parser of `gradtx`."""
+    """Return the parser of `gradtx`."""
     top = _Parser(prog="gradtx", description="Gradient transformations for JAX.", allow_abbrev=False)
     version = importlib.metadata.version("gradtx")
     top.add_argument("--version", action="version", version=f"gradtx {version}")
@@ -110,51 +110,54 @@ def parser() -> argparse.ArgumentParser:
     rates = ", ".join(f"{name} {rate:g}" for name, (rate, _) in OPTIMIZERS.items())
     add = race.add_argument
     add("--optimizers", type=_names, metavar="A,B,...",
-        help=f"which to race (default: {','.join(OPTIMIZERS)}; with --chain, none)")  # fmt: skip
+        help=f"the optimizers to race (default: {','.join(OPTIMIZERS)}; with --chain, none)")  # fmt: skip
     add("--chain", type=_chain, action="append", default=[], metavar="CODE",
-        help="another to race, as code, such as 'chain(clip_by_global_norm(1.0), adamw(3e-4))': functions of gradtx "
-        "and gradtx.schedules, numbers and other literals; what follows a metric follows the loss of the "
-        "mini-batch; may be repeated")  # fmt: skip
+        help="an optimizer to race, as code, such as 'chain(clip_by_global_norm(1.0), adamw(3e-4))'; the code is "
+        "never evaluated by Python: only functions of gradtx and gradtx.schedules and literals are allowed; "
+        "schedules that follow a metric follow the loss of the mini-batch; can be repeated")  # fmt: skip
     add("--data", type=_text, default="digits", metavar="NAME|PATH",
         help=f"a data set of scikit-learn's ({', '.join(BUNDLED)}), a CSV file with a header, or an NPZ file "
         "with arrays x and y (default: digits)")  # fmt: skip
-    add("--target", type=_text, metavar="COLUMN", help="the column of a CSV file that is to be predicted")
-    add("--task", choices=("classification", "regression"), help="what the target is (default: see below)")
+    add("--target", type=_text, metavar="COLUMN", help="the column of a CSV file to predict")
+    add("--task", choices=("classification", "regression"), help="the kind of target (default: see below)")
     add("--epochs", type=_whole(1, 10**6), default=15, metavar="N",
         help="passes over the training set (default: 15)")  # fmt: skip
     add("--batch-size", type=_whole(1, 10**9), metavar="N",
-        help="examples in a step (default: 64, or all where there are fewer)")  # fmt: skip
+        help="examples in a step (default: 64, or all if there are fewer)")  # fmt: skip
     add("--batch-norm", action="store_true", help="normalise each hidden layer over the mini-batch before its ReLU")
-    add("--learning-rate", type=_rate, metavar="RATE", help=f"one for all that are named (default: {rates})")
+    add("--learning-rate", type=_rate, metavar="RATE", help=f"the learning rate of all --optimizers (default: {rates})")
     add("--find-lr", action="store_true",
-        help="find the learning rate of each that is named before the race, by a range test of 100 steps with the "
-        "first seed, drawn in find_lr.png; a --chain keeps its own")  # fmt: skip
+        help="find the learning rate of each of the --optimizers before the race, by a range test of 100 steps with "
+        "the first seed, drawn in find_lr.png; a --chain has its learning rate in its code")  # fmt: skip
     add("--schedule", type=_schedule, default=_schedule("constant"), metavar="NAME|CODE",
-        help="of the learning rates of all that are named, which are its highest values, over the whole race: "
-        f"{', '.join(SCHEDULES)}; or code for a factor to them, such as 'cosine_decay(1.0, 300)' "
-        "(default: constant)")  # fmt: skip
+        help="the schedule of the learning rates of all --optimizers over the whole race, with the learning rate as "
+        f"its highest value: {', '.join(SCHEDULES)}; or the code of a schedule of factors, such as "
+        "'cosine_decay(1.0, 300)' (default: constant)")  # fmt: skip
     add("--seed", type=_whole(0, _SEEDS - 1), default=0, metavar="N",
-        help="of the split, the initial parameters and the batches (default: 0)")  # fmt: skip
+        help="the seed of the split, the initial parameters and the batches (default: 0)")  # fmt: skip
     add("--seeds", type=_whole(1, 100), default=1, metavar="N",
-        help="race with N seeds at once, --seed and those after it; tells the mean and the spread "
-        "(default: 1)")  # fmt: skip
+        help="race with N seeds at once, from --seed upwards, and report mean and spread (default: 1)")  # fmt: skip
     add("--out", type=_text, default="race", metavar="DIR",
-        help="where race.png and race.json go; made if missing (default: race)")  # fmt: skip
+        help="the folder of race.png and race.json; made if missing (default: race)")  # fmt: skip
     return top
 
 
 def check(args: argparse.Namespace) -> None:
-    """Whether the options go together; fills in which optimizers race."""
+    """Check that the options can be combined, and fill in the default of --optimizers.
+
+    Raises:
+        InputError: an option would have no effect, or contradicts another one.
+    """
     if args.optimizers is None:
         args.optimizers = [] if args.chain else list(OPTIMIZERS)
     chains = [tx for _, tx in args.chain]
     if twice := next((code for i, (code, tx) in enumerate(args.chain) if tx in chains[:i]), None):
-        raise InputError(f"argument --chain: {shorten(twice)} is given twice")
+        raise InputError(f"argument --chain: {shorten(twice)} is given twice; give it once")
     scheduled = args.schedule.text != "constant"
     for option, given in (("learning-rate", args.learning_rate), ("schedule", scheduled), ("find-lr", args.find_lr)):
         if given and not args.optimizers:
-            raise InputError(f"argument --{option}: is for --optimizers, and there are none; a --chain says its own")
+            raise InputError(f"argument --{option}: applies only to --optimizers, but only --chain was given")
     if args.find_lr and args.learning_rate:
-        raise InputError("argument --find-lr: not allowed with argument --learning-rate")
+        raise InputError("argument --find-lr: not allowed with argument --learning-rate; give one of them")
     if args.seed + args.seeds > _SEEDS:
-        raise InputError(f"argument --seeds: {args.seeds} from --seed {args.seed} on go beyond {_SEEDS - 1}")
+        raise InputError(f"argument --seeds: {args.seeds} seeds from --seed {args.seed} upwards go beyond {_SEEDS - 1}")

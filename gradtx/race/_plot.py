@@ -1,7 +1,7 @@
 """The picture of a race."""
 
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -9,11 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from gradtx.inspection import styles
-from gradtx.race._contestant import seeds_as_text
+from gradtx.race._contestant import Result, seeds_as_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-def draw(result: dict[str, Any]) -> Figure:
-    """Draw the loss of every chain over the epochs, on the training and on the test set."""
+def draw(result: Result) -> Figure:
+    """Draw the training loss and the test loss of every contestant over the epochs."""
     settings, initial, chains = result["settings"], result["initial"], result["chains"]
     several = len(settings["seeds"]) > 1
     figure = Figure(figsize=(10, 4.6), dpi=150, layout="constrained")
@@ -23,7 +26,7 @@ def draw(result: dict[str, Any]) -> Figure:
         key = f"{part}_loss"
         shown = []
 
-        def curve(numbers: Any, start: Any, key: str = key, shown: list[float] = shown) -> np.ndarray:
+        def curve(numbers: Result, start: Result, key: str = key, shown: list[float] = shown) -> np.ndarray:
             losses = np.array([start[key], *numbers[key]], dtype=float)
             shown.extend(losses[np.isfinite(losses) & (losses > 0)])
             return losses
@@ -39,7 +42,7 @@ def draw(result: dict[str, Any]) -> Figure:
                 panel.fill_between(range(len(losses)), *band, color=style.colour, alpha=0.18, linewidth=0)
         panel.set(title=f"{part} set", xlabel="epoch", ylabel=f"{part} {settings['loss']}", yscale="log")
         if shown:
-            # A chain on its way to infinity leaves the picture to the others.
+            # A diverging contestant must not make the other curves flat.
             panel.set_ylim(min(shown) / 1.5, min(1.5 * max(shown), 20 * shown[0]))
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter("{x:g}")
@@ -49,21 +52,21 @@ def draw(result: dict[str, Any]) -> Figure:
         panel.spines[["top", "right"]].set_visible(False)
     _legend(figure, panels[0], chains, settings)
     norm = ", batch normalisation" * settings["batch_norm"]
-    rest = ", mean and range" * several
-    title = f"{settings['data']}: batches of {settings['batch_size']}{norm}, {seeds_as_text(settings['seeds'])}{rest}"
+    spread = ", mean and range" * several
+    title = f"{settings['data']}: batches of {settings['batch_size']}{norm}, {seeds_as_text(settings['seeds'])}{spread}"
     figure.suptitle(title, parse_math=False)
     return figure
 
 
-def _legend(figure: Figure, panel: Any, chains: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Within a panel, or below both where code takes more room."""
+def _legend(figure: Figure, panel: "Axes", chains: Result, settings: Result) -> None:
+    """Draw the legend in a panel, or below both panels if the labels are long."""
     several, schedule = len(settings["seeds"]) > 1, settings["schedule"]
     found, scheduled = " found" * settings["find_lr"], f", schedule {schedule}" * (schedule != "constant")
     labels = [f"optimizer (learning rate{found}{scheduled})"]
     for name, chain in chains.items():
-        rest = f": {chain['code']}" if chain["code"] else f" ({chain['learning_rate']:g})"
+        source = f": {chain['code']}" if chain["code"] else f" ({chain['learning_rate']:g})"
         count = f" for {len(chain['diverged_seeds'])} of {len(settings['seeds'])} seeds" * several
-        labels.append(name + rest + f" diverged{count}" * chain["diverged"])
+        labels.append(name + source + f" diverged{count}" * chain["diverged"])
     title, *labels = [textwrap.fill(label, 120, subsequent_indent="    ") for label in labels]
     if max(map(len, (title, *labels))) > 40:
         columns = max(1, 120 // (10 + max(map(len, labels))))

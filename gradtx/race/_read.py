@@ -1,4 +1,4 @@
-"""Reading data sets: scikit-learn's bundled ones, CSV and NPZ files."""
+"""Reading of data sets: CSV files, NPZ files and the data sets that scikit-learn has."""
 
 import csv
 import math
@@ -15,7 +15,7 @@ _LEAST_ROWS = 10
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers to predict from, and what is to be predicted: numbers or text."""
+    """A data set: features of shape (examples, features), and a target of numbers or texts of shape (examples,)."""
 
     name: str
     features: np.ndarray
@@ -23,12 +23,18 @@ class Table:
 
 
 def load(data: str, target: str | None, text: bool, bundled: Sequence[str]) -> Table:
-    """Read a bundled data set, a CSV or an NPZ file, whose target may be text if `text` says so."""
+    """Read a data set by its name in `bundled`, or a CSV or an NPZ file by its path.
+
+    Only with `text` the target can be text.
+
+    Raises:
+        InputError: the data set cannot be read or used.
+    """
     path = Path(data)
     suffix = path.suffix.lower()
     try:
         if suffix != ".csv" and target is not None:
-            raise InputError("argument --target: only a CSV file has columns to choose from")
+            raise InputError("argument --target: has no effect without a CSV file; leave --target out")
         if data in bundled:
             import sklearn.datasets
 
@@ -56,7 +62,7 @@ def load(data: str, target: str | None, text: bool, bundled: Sequence[str]) -> T
 
 def _read_csv(path: Path, target: str | None, text: bool) -> Table:
     if target is None:
-        raise InputError("argument --target: needed with a CSV file, to name the column to predict")
+        raise InputError("argument --target: needed with a CSV file; give the name of the column to predict")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -116,19 +122,19 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _fits(numbers) -> np.ndarray:
-    """Tell which are finite in the network's single precision; NaN compares false."""
+def _fits(numbers: float | np.ndarray) -> np.ndarray:
+    """Return which numbers are finite in single precision, the network's. NaN compares false."""
     return np.abs(numbers) < np.finfo(np.float32).max
 
 
 def _read_npz(path: Path, text: bool) -> Table:
     with path.open("rb") as stream:
-        if stream.read(2) != b"PK":  # other files numpy would take for arrays or pickles
+        if stream.read(2) != b"PK":  # numpy would read other files as arrays or pickles
             raise InputError(f"{path.name} is not an NPZ file")
         stream.seek(0)
         try:
             arrays = {key: np.asarray(array) for key, array in np.load(stream, allow_pickle=False).items()}
-        except Exception as error:  # a damaged file fails in zipfile, in zlib or in numpy, each in its own ways
+        except Exception as error:  # a damaged file fails in zipfile, zlib or numpy, with many kinds of errors
             raise InputError(f"{path.name} cannot be read as an NPZ file: {error}") from None
     for key in ("x", "y"):
         if key not in arrays:

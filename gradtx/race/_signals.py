@@ -1,15 +1,15 @@
-"""What Ctrl-C and SIGTERM do."""
+"""The handling of Ctrl-C and SIGTERM."""
 
 import os
 import signal
+from types import FrameType
 
 
 class Signals:
-    """SIGINT and SIGTERM, for the length of a `with` block.
+    """Handlers of SIGINT and SIGTERM within a `with` block.
 
-    They are noted in `received` and acted upon between two steps, so that no import, step or writing of a file
-    is ever cut in two, by a second Ctrl-C either. Only while there is nothing to lose, which `saving` tells, does
-    a second one end the process there and then.
+    A signal is stored in `received`, and the race stops between two steps. No import, step or writing of a file is
+    interrupted. While `saving` is false there is nothing to lose, and a second signal ends the process at once.
     """
 
     received: int | None = None
@@ -19,19 +19,19 @@ class Signals:
         self._previous = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.received is not None:
-            self.saving = True  # the process is about to end by itself
+            self.saving = True  # the process ends soon
             return
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Stop if told to."""
+        """Raise KeyboardInterrupt if a signal has been received."""
         if self.received is not None:
             raise KeyboardInterrupt
 
-    def _handle(self, number: int, _frame) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         again, self.received = self.received is not None, number
         if again and not self.saving:
             os.write(2, f"{NOTHING}\n".encode())

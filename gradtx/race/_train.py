@@ -1,10 +1,10 @@
-"""Training all that race from the same parameters on the same batches."""
+"""Training of all contestants from the same parameters, on the same batches."""
 
 import argparse
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +12,17 @@ import numpy as np
 from flax import nnx
 
 import gradtx as gx
-from gradtx.race._contestant import Contestant, Measures, over, summary
+from gradtx.race._contestant import Contestant, Measures, Result, Variables, over, summary
 from gradtx.race._data import Problem
 from gradtx.race._network import Network
 from gradtx.race._optimizers import OPTIMIZERS, Entry
 
 _HIDDEN = 64
+T = TypeVar("T")
 
 
 class Race:
-    """All that race, the data they share, and what is known so far; several seeds have a problem each."""
+    """A race: the contestants, the data that they share, and the results so far. Each seed has a problem."""
 
     def __init__(self, problems: Sequence[Problem], args: argparse.Namespace):
         self.problem, self.epochs = problems[0], args.epochs
@@ -40,7 +41,7 @@ class Race:
         for seed, problem in zip(self.seeds, problems, strict=True):
             network_key, batches_key = jax.random.split(jax.random.key(seed))
             train = jax.device_put((problem.x_train, problem.y_train))
-            self.batches.append(gx.inputs.minibatches(train, args.batch_size, batches_key))
+            self.batches.append(gx.inputs.minibatches(train, args.batch_size, key=batches_key))
             self._graph, *parts = initial(network_key)
             variables.append(tuple(parts))
         self._first, self._variables = variables[0], _together(variables)
@@ -68,45 +69,51 @@ class Race:
             "device": jax.devices()[0].device_kind,
         }
 
-    def _outputs_and_losses(self, network, x, y, **training):
-        outputs = network(x, **training)
+    def _outputs_and_losses(
+        self, network: Network, x: jax.Array, y: jax.Array, train: bool = False, mask: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the outputs and the loss of each example."""
+        outputs = network(x, train, mask)
         if self.classification:
             return outputs, -jnp.take_along_axis(nnx.log_softmax(outputs), y[:, None], axis=1)[:, 0]
         return outputs, (outputs[:, 0] - y) ** 2
 
-    def _batch_loss(self, params, statistics, batch):
+    def _batch_loss(
+        self, params: nnx.State, statistics: nnx.State, batch: gx.inputs.Batch
+    ) -> tuple[jax.Array, nnx.State]:
+        """Return the mean loss of a mini-batch, and the new running statistics."""
         network = nnx.merge(self._graph, params, statistics, copy=True)
-        # Of a last example alone the variances are 0, which the running ones had better not follow.
+        # The variance of a single example is 0, and the running variances must not follow it.
         mask = batch.mask & (batch.mask.sum() > 1)
         _, losses = self._outputs_and_losses(network, *batch.data, train=True, mask=mask)
         return batch.mean(losses), nnx.state(network, nnx.BatchStat)
 
-    def _measures(self, variables, *parts):
-        """The loss and the score on each part of the data, which the network takes together."""
+    def _measures(self, variables: Variables, *parts: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
+        """Return the loss and the score on the training set and on the test set. The network runs once on both."""
         x, y = (jnp.concatenate(arrays) for arrays in zip(*parts, strict=True))
         outputs, losses = self._outputs_and_losses(nnx.merge(self._graph, *variables), x, y)
-        found, end = {}, 0
+        measures, end = {}, 0
         for name, (_, part) in zip(("train", "test"), parts, strict=True):
             begin, end = end, end + len(part)
-            loss = found[f"{name}_loss"] = jnp.mean(losses[begin:end])
+            loss = measures[f"{name}_loss"] = jnp.mean(losses[begin:end])
             if self.classification:
-                found[f"{name}_accuracy"] = jnp.mean(jnp.argmax(outputs[begin:end], axis=1) == part)
+                measures[f"{name}_accuracy"] = jnp.mean(jnp.argmax(outputs[begin:end], axis=1) == part)
             else:
-                found[f"{name}_r2"] = 1 - loss / jnp.var(part)
-        return found
+                measures[f"{name}_r2"] = 1 - loss / jnp.var(part)
+        return measures
 
-    def _measure(self, variables) -> Measures:
-        """Evaluate on the complete training and test sets."""
-        found = self._evaluate(variables, self._train, self._test)
-        return {name: np.asarray(value, float).reshape(-1) for name, value in found.items()}
+    def _measure(self, variables: Variables) -> Measures:
+        """Evaluate every seed on the complete training and test sets."""
+        measures = self._evaluate(variables, self._train, self._test)
+        return {name: np.asarray(value, float).reshape(-1) for name, value in measures.items()}
 
     @property
     def steps(self) -> int:
-        """How many there are in all epochs."""
+        """The number of steps in all epochs."""
         return self.epochs * self.batches[0].steps_per_epoch
 
     def range_test(self, name: str) -> gx.inspection.RangeTest:
-        """How large a learning rate the first seed's network and mini-batches bear with an optimizer."""
+        """Return the range test of an optimizer, with the first seed's network and mini-batches."""
         params, statistics = self._first
 
         def loss(params, batch):
@@ -115,21 +122,25 @@ class Race:
         return gx.inspection.range_test(OPTIMIZERS[name][1], loss, params, self.batches[0])
 
     def enter(self, entries: Iterable[Entry]) -> None:
-        """Let them take part."""
+        """Add contestants.
+
+        Raises:
+            InputError: a contestant cannot train the network.
+        """
         batch = next(self._epoch(0))
         for entry in entries:
             contestant = Contestant(entry, self._variables, batch, self._batch_loss, self.initial, self.seeds)
             self.contestants.append(contestant)
 
     def _epoch(self, epoch: int) -> Iterator[gx.inputs.Batch]:
-        """The mini-batches of an epoch, those of all seeds together."""
-        # Nothing is under way to the device while a step's clock runs.
+        """Yield the mini-batches of an epoch, with those of all seeds together."""
+        # No prefetching: transfers to the device would disturb the time of a step.
         passes = [b.iterate(b.init()._replace(epoch=epoch), prefetch=0) for b in self.batches]
-        for found in zip(*passes, strict=True):
-            yield jax.block_until_ready(_together([batch for batch, _ in found]))
+        for pairs in zip(*passes, strict=True):
+            yield jax.block_until_ready(_together([batch for batch, _ in pairs]))
 
     def run(self, stopped: Callable[[], bool], advance: Callable[[], None]) -> Iterator[None]:
-        """Train all for one epoch after the other, until `stopped`, which drops the epoch begun."""
+        """Train epoch by epoch and yield after each one. The epoch in which `stopped` returns true is dropped."""
         while self.epochs_done < self.epochs:
             for batch in self._epoch(self.epochs_done):
                 for contestant in self.contestants:
@@ -143,8 +154,8 @@ class Race:
             self.epochs_done += 1
             yield
 
-    def result(self, status: str) -> dict[str, Any]:
-        """Return all that race.json tells."""
+    def result(self, status: str) -> Result:
+        """Return the content of race.json."""
         return {
             "status": status,
             "epochs_done": self.epochs_done,
@@ -155,6 +166,6 @@ class Race:
         }
 
 
-def _together(trees: Sequence[Any]) -> Any:
-    """Trees of several seeds as one, with a leading axis; a single one as it is."""
+def _together(trees: Sequence[T]) -> T:
+    """Stack the trees of several seeds along a leading axis. The tree of a single seed is returned unchanged."""
     return trees[0] if len(trees) == 1 else jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

@@ -43,8 +43,7 @@ def adadelta(
 ) -> Transformation:
     """Adadelta steps in the units of the parameters, without a learning rate to tune.
 
-    `scale_by_adadelta` has the equation. optax takes `weight_decay` as the fourth argument, and adds it to the
-    gradient: that is `weight_decay_mode="coupled"`.
+    `scale_by_adadelta` has the equation. optax's weight decay is that of `weight_decay_mode="coupled"`.
 
     Args:
         learning_rate: η ≥ 0; 1 is the paper's algorithm, Keras has 1e-3.

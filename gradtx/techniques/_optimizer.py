@@ -8,10 +8,11 @@ the optimizer, and completes the docstring: an argument is explained where the r
 import functools
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 
-from gradtx._tools import Kind, Selects, bind, kind_of, kinds_of, refuse_idle
+from gradtx._tools import Idle, Kind, Selects, bind, kind_of, kinds_of, refuse_idle
 from gradtx.conditioning import add_decayed_weights, decay_weights
 from gradtx.core import (
     Fraction,
@@ -51,7 +52,7 @@ KINDS: Mapping[str, Kind] = {
     "learning_rate": kind_of(LearningRate),
     "weight_decay": kind_of(NonNegative),
     "weight_decay_mode": kind_of(WeightDecayMode),
-    "mask": kind_of(Annotated[Any, Selects()] | None),
+    "mask": Kind(Selects(), optional=True),
     "momentum": kind_of(Fraction | None),
     "nesterov": kind_of(bool),
     "momentum_form": kind_of(MomentumForm),
@@ -76,15 +77,20 @@ DOCS = {
     "learning_rate": "η ≥ 0; a number, a schedule, or `tunable(number)`.",
     "weight_decay": "λ ≥ 0.",
     "weight_decay_mode": """Where λ·θ goes, given the direction d(g):
-        "decoupled", θ' = θ - η·(d(g) + λ·θ): decay times the learning rate, before the step;
-        "after", θ' = (1 - η·λ)·(θ - η·d(g)): decay times the learning rate, after the step;
-        "independent", θ' = θ - η·d(g) - λ·θ: decay without the learning rate; λ may be a schedule;
-        "cautious", θ' = θ - η·(d(g) + λ·θ·[d(g)·θ ≥ 0]): decay only where the step goes towards zero, arXiv:2510.12402;
-        "coupled", θ' = θ - η·d(g + λ·θ): L2 regularisation.""",
+    "decoupled", θ' = θ - η·(d(g) + λ·θ): decay times the learning rate, before the step;
+    "after", θ' = (1 - η·λ)·(θ - η·d(g)): decay times the learning rate, after the step;
+    "independent", θ' = θ - η·d(g) - λ·θ: decay without the learning rate; λ may be a schedule;
+    "cautious", θ' = θ - η·(d(g) + λ·θ·[d(g)·θ ≥ 0]): decay only where the step goes towards zero, arXiv:2510.12402;
+    "coupled", θ' = θ - η·d(g + λ·θ): L2 regularisation.""",
     "mask": "A selector of the parameters that decay, such as `matrices_only`; None selects all.",
     "momentum": "β in [0, 1]; None or 0 for no momentum.",
-    "nesterov": "Whether momentum looks ahead by one step.",
-    "momentum_form": '"heavy_ball", "average" or "velocity". See `sgd`.',
+    "nesterov": "Whether momentum looks ahead by one step: u = -η·(gₜ + β·bₜ) for a heavy ball.",
+    "momentum_form": """The forms agree for a constant learning rate, up to a factor 1-β for the average:
+    "heavy_ball", u = -η·bₜ, bₜ = β·bₜ₋₁ + gₜ, as in optax's and PyTorch's SGD;
+    "average", u = -η·bₜ, bₜ = β·bₜ₋₁ + (1-β)·gₜ, as in Adam;
+    "velocity", u = bₜ = β·bₜ₋₁ - ηₜ·gₜ, with the learning rate inside the buffer, as in Keras.""",
+    "dampening": """δ in bₜ = β·bₜ₋₁ + (1-δ)·gₜ from the second step on, as in PyTorch; only for a heavy ball without
+    nesterov.""",
 }
 
 
@@ -128,7 +134,8 @@ def framed(
     if velocity:
         rate = chain(rate, trace(momentum, nesterov, dampening=dampening))
     elif not is_zero(momentum):
-        direction = (*direction, trace(momentum, nesterov, momentum_form=momentum_form, dampening=dampening))
+        form = "average" if momentum_form == "average" else "heavy_ball"
+        direction = (*direction, trace(momentum, nesterov, momentum_form=form, dampening=dampening))
     if is_zero(weight_decay):
         return chain(*direction, rate)
     match mode:
@@ -150,7 +157,7 @@ def _public(
 ) -> Any:
     signature = _signature(make, defaults)
     kinds = {**kinds_of(make), **KINDS, **({} if rule is None else kinds_of(rule))}
-    idle = {n: other for n, other in IDLE.items() if n in signature.parameters} | (rule.idle if rule else {})
+    idle: Idle = {n: other for n, other in IDLE.items() if n in signature.parameters} | dict(rule.idle if rule else {})
 
     @functools.wraps(make)
     def build(*args: Any, **kwargs: Any) -> Any:
@@ -182,13 +189,16 @@ def _documented(doc: str, rule_doc: str, names: list[str]) -> str:
     parts = re.split(r"\n\n(?=Args:|Raises:|Sources?:|>>>)", doc)
     own = next((part for part in parts if part.startswith("Args:")), "")
     explained = DOCS | _explanations(rule_doc) | _explanations(own)
-    arguments = "\n".join(["Args:", *(f"    {n}: {explained[n]}" for n in names)])
+    lines = [f"{n}: {explained[n]}".replace("\n", "\n    ") for n in names]
+    arguments = "\n".join(["Args:", *(f"    {line}" for line in lines)])
     head, *rest = [part for part in parts if part is not own]
     return "\n\n".join([head, arguments, *rest])
 
 
 def _explanations(doc: str) -> dict[str, str]:
-    """Argument → its lines in the section `Args:`, as they are indented there."""
+    """Argument → its explanation in the section `Args:`; further lines are indented by four spaces."""
     section = re.search(r"^Args:\n((?: .*\n?)+)", doc, re.MULTILINE)
-    entries = re.findall(r"^ {4}(\w+): ((?:.*\n?)(?: {8}.*\n?)*)", section[1] if section else "", re.MULTILINE)
+    entries = re.findall(
+        r"^(\w+): ((?:.*\n?)(?: {4}.*\n?)*)", textwrap.dedent(section[1] if section else ""), re.MULTILINE
+    )
     return {name: text.rstrip() for name, text in entries}

@@ -86,17 +86,11 @@ def rmsprop(
 ) -> Transformation:
     """RMSProp divides gradients by the root of a running mean of their squares. `scale_by_rms` has the equation.
 
-    Args:
-        momentum_form: "heavy_ball", momentum before the learning rate, as in PyTorch; "velocity", momentum after the
-            learning rate, as in optax and Keras; or "average". `sgd` has the equations.
-
     >>> import gradtx as gx
     >>> gx.rmsprop(0.01, momentum=0.9)
     chain(scale_by_rms(), trace(0.9), scale_by_learning_rate(0.01))
     """
-    direction = scale_by_rms(
-        decay, eps, initial_scale, eps_inside_sqrt, bias_correction=bias_correction, centered=centered
-    )
+    direction = scale_by_rms(decay, eps, initial_scale, eps_inside_sqrt, bias_correction, centered=centered)
     return framed(
         learning_rate, direction, momentum=momentum, nesterov=nesterov, momentum_form=momentum_form, **weight_decay
     )

@@ -19,19 +19,8 @@ def sgd(
 ) -> Transformation:
     """Stochastic gradient descent steps against the gradient, with or without momentum.
 
-    u = -η·g, or with momentum u = -η·bₜ. The forms of momentum agree for a constant learning rate, up to a factor 1-β
-    for the average. They differ for a learning rate that varies:
-
-    - "heavy_ball", u = -η·bₜ, bₜ = β·bₜ₋₁ + gₜ, as in optax and PyTorch;
-    - "average", u = -η·bₜ, bₜ = β·bₜ₋₁ + (1-β)·gₜ, as in Adam;
-    - "velocity", u = bₜ = β·bₜ₋₁ - ηₜ·gₜ, with the learning rate inside the buffer, as in Keras.
-
-    Args:
-        nesterov: Whether momentum looks ahead by one step: u = -η·(gₜ + β·bₜ) for a heavy ball.
-        dampening: δ in bₜ = β·bₜ₋₁ + (1-δ)·gₜ from the second step on, as in PyTorch; only for a heavy ball without
-            nesterov.
-
-    sgd equals `optax.sgd`, and with coupled weight decay `torch.optim.SGD`. `trace` has the sources of momentum.
+    u = -η·g, or with momentum u = -η·bₜ. It equals `optax.sgd`, and with coupled weight decay `torch.optim.SGD`.
+    `trace` has the sources of momentum.
 
     >>> import gradtx as gx
     >>> gx.sgd(0.1, momentum=0.9, nesterov=True)

@@ -1,4 +1,4 @@
-"""Every complaint: its type, the stage, the place, what was given and what was expected."""
+"""Every error has the right type and names the stage, the path, the given value and the expected value."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from tests.helpers import tree
 
 
 class NeedsValue(Rule):
-    """Scales by the loss."""
+    """A rule that multiplies gradients by the loss."""
 
     needs = frozenset({"value"})
 
@@ -48,7 +48,7 @@ def test_gradients_unlike_the_parameters(grads, error, words, with_params):
     state = tx.init(PARAMS)
     for update in (tx.update, jax.jit(lambda g, s, p: tx.update(g, s, p))):
         if update is not tx.update and any(isinstance(x, str) for x in jax.tree.leaves(grads)):
-            continue  # JAX complains first
+            continue  # JAX raises its own error first
         with pytest.raises(error) as caught:
             update(grads, state, PARAMS if with_params else None)
         for word in ["scale_by_adam", *words]:
@@ -104,8 +104,8 @@ def test_extra_arguments():
     with pytest.raises(TypeError, match=r"no stage takes values=; needs_value needs value="):
         tx.update(x, state, x, value=2.0, values=2.0)
     assert tx.update(x, state, x, value=2.0)[0][0] == -2
-    assert tx.update(x, state, x, value=2.0, value_fn=jnp.sum)[0][0] == -2  # which optax has
-    # What is no near miss of anything needed is ignored, as in optax.
+    assert tx.update(x, state, x, value=2.0, value_fn=jnp.sum)[0][0] == -2  # optax accepts this argument
+    # As in optax, an extra argument is ignored unless its name resembles a required name.
     assert tx.update(x, state, x, value=2.0, batch=1)[0][0] == -2
     assert gx.sgd(1.0).update(x, gx.sgd(1.0).init(x), x, vlaue=2.0)[0][0] == -1
 
@@ -170,7 +170,7 @@ def test_a_foreign_stage_may_take_a_near_miss():
     ],
 )
 def test_values_out_of_range(make, words):
-    with pytest.raises(ValueError) as caught:  # noqa: PT011, the words are checked
+    with pytest.raises(ValueError) as caught:  # noqa: PT011, the message is checked below
         make()
     for word in words:
         assert word in str(caught.value)

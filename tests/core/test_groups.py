@@ -1,4 +1,4 @@
-"""Rules that put parameters in groups."""
+"""Rules may assign parameters to groups and use different values for each group."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ GRADS = {"a": jnp.ones((2, 2)), "b": jnp.ones(2), "c": jnp.ones(2), "none": None
 
 
 class ScaleByRank(Rule):
-    """u = (s·ndim + offset)·g, where the number of dimensions is an argument, and the offset is a part of the code."""
+    """A rule u = (s·ndim + offset)·g. s·ndim is an array argument of the function, and the offset is a constant."""
 
     scale: Real
     offset: Real = 0.0

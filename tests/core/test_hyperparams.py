@@ -1,4 +1,4 @@
-"""Numbers, schedules and tunables."""
+"""Hyperparameters are numbers, schedules or tunables, and can be read and set in the state."""
 
 import chex
 import jax
@@ -80,7 +80,7 @@ def test_a_name_may_lack_its_beginning():
     for name in ("1.end.learning_rate", "end.learning_rate", "learning_rate"):
         changed = gx.set_hyperparams(end, state, **{name: 3.0})
         np.testing.assert_array_equal(tx.update(x, changed, x)[0], 3.0)
-    with pytest.raises(ValueError, match=r"unknown hyperparameter d\.learning_rate"):  # whole words
+    with pytest.raises(ValueError, match=r"unknown hyperparameter d\.learning_rate"):  # only whole words match
         gx.set_hyperparams(end, state, **{"d.learning_rate": 3.0})
     with pytest.raises(TypeError, match=r"set_hyperparams: the first argument must be a transformation of gradtx"):
         gx.set_hyperparams(tx, state, learning_rate=3.0)
@@ -92,7 +92,7 @@ def test_a_name_may_lack_its_beginning():
         (lambda x: gx.sgd(x), "learning_rate", -5.0),
         (lambda x: gx.sgd(x), "learning_rate", float("inf")),
         (lambda x: gx.adam(0.1, b1=x), "b1", 2.0),
-        (lambda x: gx.adam(0.1, b1=x), "b1", 1.0 - 1e-9),  # float32 rounds it to 1
+        (lambda x: gx.adam(0.1, b1=x), "b1", 1.0 - 1e-9),  # float32 rounds this number to 1
         (lambda x: gx.clip(x), "max_delta", -1.0),
         (lambda x: gx.switch(gx.sgd(1.0), gx.adam(0.1, b1=x), at=5), "b1", -0.5),
         (lambda x: gx.chain(gx.clip(x), gx.sgd(0.1, momentum=x)), "both", 2.0),

@@ -1,4 +1,4 @@
-"""Stages that see some of the parameters."""
+"""`only` restricts stages to selected parameters."""
 
 import pickle
 
@@ -139,7 +139,7 @@ def test_describe_and_hyperparams():
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_what_is_selected_is_treated_as_if_it_were_alone(case):
-    """Every technique, on a part of a tree whose other leaves pass."""
+    """Every technique gives the same updates for a part of a tree as for this part without the other leaves."""
     grads, params = gradients(1)[0], tree(1)
     mine = {"a": grads["w"], "b": grads["s"]}, {"a": params["w"], "b": params["s"]}
     both = tuple({**t, "other": other} for t, other in zip(mine, (grads["deep"][0], params["deep"][0]), strict=True))

@@ -1,4 +1,4 @@
-"""Chains as data: names, repr, nesting, and foreign stages."""
+"""Chains are data: names, repr, equality, nesting and foreign stages."""
 
 import copy
 import pickle
@@ -48,7 +48,7 @@ def test_a_chain_is_the_code_that_makes_it(parts):
 def test_chain_is_associative(a, b, c):
     try:
         flat = gx.chain(*a, *b, *c)
-    except ValueError:  # two stages of one name
+    except ValueError:  # two stages have the same name
         return
     assert gx.chain(gx.chain(*a, *b), *c) == flat
     assert gx.chain(*a, gx.chain(*b, *c)) == flat

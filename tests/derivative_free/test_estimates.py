@@ -1,4 +1,4 @@
-"""Estimates of gradients from values alone."""
+"""Estimates of gradients from values only."""
 
 import chex
 import jax
@@ -28,7 +28,7 @@ def as_matrix(tree, axes):
 
 
 def the_papers(make, plus, minus, directions, stddev, maximize, top):
-    """The descent direction of each paper, from float64 values and directions."""
+    """Compute the descent direction as in each paper, from float64 values and directions."""
     difference = plus - minus
     if make is not ars:
         grad = np.mean(difference[:, None] / (2 * stddev) * directions, 0)
@@ -82,7 +82,7 @@ def test_directions_of_spsa_are_signs():
 
 @pytest.mark.parametrize("make", [finite_differences, spsa])
 def test_many_directions_give_the_gradient(make):
-    """Of a quadratic function exactly, on average."""
+    """For a quadratic function, the mean of the estimates is exactly the gradient."""
     rng = np.random.default_rng(0)
     a, x = jnp.asarray(rng.standard_normal((6, 6)), jnp.float32), jnp.asarray(rng.standard_normal(6), jnp.float32)
     _, grads = estimated(make(20_000, 0.5, key=0), lambda x: x @ a @ x, x)

@@ -1,4 +1,4 @@
-"""What is trained without derivatives: the perceptron, the digits, a cart and its pole."""
+"""A perceptron, a classifier of digits, and a policy that balances a pole are trained without derivatives."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def trained(estimator, tx, value_fn, params, steps):
 
 @pytest.mark.parametrize("make", [finite_differences, spsa, ars])
 def test_a_perceptron(make):
-    """z = w·x + b, the mean of -y·log σ(z) - (1 - y)·log(1 - σ(z))."""
+    """The loss is the mean of -y·log σ(z) - (1 - y)·log(1 - σ(z)), where z = w·x + b."""
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((200, 2)), jnp.float32)
     y = (x[:, 0] + 2 * x[:, 1] > 0.5).astype(jnp.float32)
@@ -51,7 +51,7 @@ def test_a_linear_classifier_of_digits():
 
 
 def moved(state, action):
-    """A step of 0.02 s of the cart and its pole: Barto, Sutton & Anderson 1983, by Euler's method."""
+    """Move the cart and its pole by 0.02 s with Euler's method (Barto, Sutton & Anderson 1983)."""
     x, dx, angle, turn = state
     force = jnp.where(action > 0, 10.0, -10.0)
     sin, cos = jnp.sin(angle), jnp.cos(angle)
@@ -62,7 +62,7 @@ def moved(state, action):
 
 
 def returned(policy, scaler, key, tx):
-    """How many of 500 steps the pole stands, and the states met."""
+    """Return the number of steps, out of 500, until the pole falls, and the visited states."""
 
     def step(carry, _):
         state, up = carry
@@ -78,7 +78,7 @@ def returned(policy, scaler, key, tx):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_pole_stands_on_its_cart(seed):
-    """Version V2-t, which for this task is to reach the greatest return, 500."""
+    """The method is version V2-t of ARS, which should reach the greatest return in this task, 500."""
     scale, search, tx = gx.inputs.standardize(), ars(8, 0.5, key=seed, maximize=True, top=4), gx.sgd(0.5)
     states = jax.random.normal(jax.random.key(seed), (16, 4))
 

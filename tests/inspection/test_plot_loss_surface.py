@@ -1,4 +1,4 @@
-"""The heights are the losses on the plane that is meant, and the path is drawn where it lies on that plane."""
+"""The heights are the losses on the specified plane, and the path is drawn by its coordinates on this plane."""
 
 import jax
 import jax.numpy as jnp

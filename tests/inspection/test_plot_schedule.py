@@ -1,4 +1,4 @@
-"""The curves are the schedules' values, on the axes, in the look and under the names that are meant."""
+"""The curves show the values of the schedules, with the specified axes, styles and labels."""
 
 import math
 import subprocess
@@ -24,7 +24,7 @@ from tests.helpers import relaxed, trials
 
 
 class Joint:
-    """A schedule that carries another."""
+    """A schedule of the learning rate that also has a schedule of the momentum."""
 
     momentum = S.linear(0.95, 0.85, 10)
 
@@ -33,7 +33,7 @@ class Joint:
 
 
 def curves(figure):
-    """Label → (axis label, steps, values) of what is drawn."""
+    """Return {label: (axis label, steps, values)} of the curves in a figure."""
     return {
         line.get_label(): (ax.get_ylabel(), *np.transpose(line.get_xydata()))
         for ax in figure.axes
@@ -191,7 +191,7 @@ def test_thinning_keeps_ends_extremes_and_gaps(values):
     at = steps.astype(int)
     np.testing.assert_array_equal(drawn, values[at])
     assert (at[0], at[-1]) == (0, len(values) - 1)
-    for begin in range(0, len(values), 20):  # the width of 1024 stretches, rounded up
+    for begin in range(0, len(values), 20):  # 20_000 steps in 1024 stretches, rounded up
         stretch, kept = values[begin : begin + 20], drawn[(at >= begin) & (at < begin + 20)]
         assert np.isnan(stretch).any() == np.isnan(kept).any()
         if not np.isnan(stretch).all():

@@ -1,4 +1,4 @@
-"""The rates grow as they should, the steps are the chain's, and the suggestion is where the loss falls fastest."""
+"""The rates grow geometrically, each step is a step of the chain, and the loss falls fastest at the suggested rate."""
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def test_each_step_is_one_of_the_chain_at_its_rate():
 
 
 def test_mini_batches_are_used_in_their_order_over_the_epochs():
-    batches = gx.inputs.minibatches(np.arange(6.0, dtype=np.float32), 4, key=1, shuffle=False)
+    batches = gx.inputs.minibatches(np.arange(6.0, dtype=np.float32), 4, shuffle=False)
     found = range_test(gx.sgd, lambda x, batch: batch.mean(batch.data) + 0 * x, 1.0, batches, steps=5)
     assert found.losses.tolist() == [1.5, 4.5, 1.5, 4.5, 1.5]
 
@@ -44,7 +44,7 @@ def test_mini_batches_are_used_in_their_order_over_the_epochs():
 def test_nothing_beyond_the_minimum_is_suggested():
     losses = jnp.array([5.0, 4.9, 4.0, 3.5, 3.4, 9.0, 3.6])
     found = range_test(gx.sgd, lambda x, batch: batch + 0 * x, 1.0, lambda t: losses[t], steps=7, smoothing=0.0)
-    assert found.suggested == found.rates[2]  # not at the steeper fall from 9
+    assert found.suggested == found.rates[2]  # the steeper fall from 9 is not suggested
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.8])
@@ -53,7 +53,7 @@ def test_smoothing(smoothing):
     weights = smoothing ** np.abs(np.subtract.outer(range(5), range(5)))
     found = smoothed(losses, smoothing)
     np.testing.assert_allclose(found[:5], weights @ losses[:5] / weights.sum(1), rtol=1e-6)
-    assert np.isnan(found[5:]).all()  # diverged
+    assert np.isnan(found[5:]).all()  # the loss diverged here
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_the_rate_is_that_of_the_steepest_fall_of_the_smoothed_losses_up_to_the_
 
 
 def noisy_losses(seed, steps=100):
-    """Linear regression on 16 random examples a step, where the loss of single batches is noisy."""
+    """Return data for linear regression on 16 random examples a step, where the loss of a single batch is noisy."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(steps, 16, 20)).astype(np.float32)
     y = x @ rng.normal(size=20).astype(np.float32) + rng.normal(size=(steps, 16)).astype(np.float32)
@@ -113,7 +113,7 @@ def test_the_noise_of_single_batches_does_not_choose_the_rate(seed):
 
     found, raw = test(0.9), test(0.0, skip_begin=0)
     np.testing.assert_array_equal(found.losses, raw.losses)
-    # The loss stays where it is up to about 1e-3, is least at about 0.05, and rises from there.
+    # The loss is constant up to about 1e-3, has its minimum at about 0.05, and rises from there.
     assert 5e-3 < found.suggested < 0.1
     assert not 5e-3 < raw.suggested < 0.1
     assert np.abs(np.diff(found.losses[:50])).max() > 10 * np.abs(np.diff(found.smoothed[:50])).max()

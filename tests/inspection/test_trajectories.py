@@ -1,4 +1,4 @@
-"""A trajectory is the result of a hand-written loop, and the picture shows where it went and whether it diverged."""
+"""A trajectory equals a hand-written loop, and the picture shows its path and whether it diverged."""
 
 import math
 
@@ -191,7 +191,7 @@ def test_limits_that_are_given():
     figure = plot_trajectories(ravine, CHAINS, START, 5, xlim=(-1, 2), ylim=(0, 3))
     assert figure.axes[0].get_xlim() == (-1, 2)
     assert figure.axes[0].get_ylim() == (0, 3)
-    assert legend(figure) == [*CHAINS, "start"]  # out of the picture, but lower than at the start
+    assert legend(figure) == [*CHAINS, "start"]  # outside the picture, but lower than at the start, so not diverged
 
 
 def limits(figure):
@@ -206,7 +206,7 @@ def holds(figure, *points):
 def test_limits_of_one_axis_follow_from_the_limits_of_the_other():
     (x0, x1), (y0, y1) = limits(plot_trajectories(ravine, gx.sgd(0.045), START, 100, xlim=(-0.5, 0.2)))
     assert (x0, x1) == (-0.5, 0.2)
-    assert -0.2 < y0 < 0 < y1 < 0.2  # x₁ = 1 at the start only
+    assert -0.2 < y0 < 0 < y1 < 0.2  # x₁ = 1 only at the start
 
 
 def rosenbrock(x):
@@ -258,7 +258,7 @@ def test_scales_far_from_1():
     assert holds(figure, (-4e8, 1), (0, 0))
     assert x1 - x0 == pytest.approx(4.8e8)
     assert y1 - y0 == pytest.approx(1.2, rel=0.01)  # not a twentieth of 4.8e8: f changes along x₁
-    figure = plot_trajectories(scaled, gx.sgd(0.02), (-4e8, 1), 30)  # moves along x₁ only
+    figure = plot_trajectories(scaled, gx.sgd(0.02), (-4e8, 1), 30)  # moves only along x₁
     assert np.ptp(limits(figure), axis=1) == pytest.approx([5.7e4, 1.2], rel=0.01)  # float32 resolves 32 at 4e8
 
 
@@ -300,9 +300,9 @@ def test_a_detour_is_shown_unless_it_makes_all_else_small():
     [
         (lambda x: x[0] ** 2, (1, 0), gx.sgd(0.1)),  # no height along x₁
         (lambda x: 0.0 * x[0], (0, 0), gx.sgd(0.1)),  # a plane
-        (ravine, (0, 0), gx.sgd(0.1)),  # nowhere to go
-        (ravine, (1, 1), gx.sgd(2.0)),  # diverges from the first step on
-        (ravine, (1, 1), gx.sgd(1e30)),  # and is not finite
+        (ravine, (0, 0), gx.sgd(0.1)),  # starts at the minimum
+        (ravine, (1, 1), gx.sgd(2.0)),  # diverges from the first step
+        (ravine, (1, 1), gx.sgd(1e30)),  # diverges and becomes infinite
         (lambda x: jnp.log(x[0]) + x[1] ** 2, (0.5, 0.1), gx.sgd(0.1)),  # not finite in a part of the picture
         (lambda x: x[0] ** 2 - x[1] ** 2, (1, 0.01), gx.sgd(0.1)),  # a saddle
         (lambda x: jnp.where(x[0] > 0.9, x[1], 0.0), (1, 1), gx.sgd(0.1)),  # mostly flat

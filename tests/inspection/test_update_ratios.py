@@ -1,4 +1,4 @@
-"""The ratios are quotients of norms, under the parameters' paths, and the picture shows them beside the rule."""
+"""Each ratio is a quotient of norms at a parameter's path, and the picture compares the ratios with the usual rule."""
 
 import jax
 import jax.numpy as jnp

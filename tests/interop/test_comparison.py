@@ -1,4 +1,4 @@
-"""Each row of the README's comparison, for gradtx and for the other libraries."""
+"""Each row of the comparison in docs/measurements.md, for gradtx and for the other libraries."""
 
 import importlib.util
 import pickle

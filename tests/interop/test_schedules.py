@@ -250,7 +250,6 @@ NO_EFFECT = [
         for name in ("CyclicLR", "OneCycleLR")
         for argument in ("base_momentum", "max_momentum")
     ),
-    ("ReduceLROnPlateau", {"threshold_mode": "abs", "threshold": 0}, "threshold"),
     ("CosineDecay", {"warmup_steps": 5}, "warmup_target"),
     ("CosineDecay", {"initial_learning_rate": 0.1, "warmup_target": 0.5}, "warmup_target=0.5 and no warmup_steps"),
 ]
@@ -258,16 +257,16 @@ NO_EFFECT = [
 
 @pytest.mark.parametrize(("name", "arguments", "needed"), NO_EFFECT, ids=[f"{n}({a})" for n, a, _ in NO_EFFECT])
 def test_refuses_what_has_no_effect(name, arguments, needed):
-    first = FIRST[name].arguments if name in FIRST else {"lr": 0.1}
     with pytest.raises(ValueError, match=rf"^{name}: {next(iter(arguments))}=.* has no effect with(out)? {needed}\b"):
-        getattr(_module(name) if name in FIRST else gt, name)(**first | arguments)
+        getattr(_module(name), name)(**FIRST[name].arguments | arguments)
 
 
 def test_accepts_a_default_that_has_no_effect():
     cycle = gt.CyclicLR(0.1, 0.2)
     assert gt.CyclicLR(0.1, 0.2, gamma=1, scale_mode="cycle", cycle_momentum=False, max_momentum=0.9) == cycle
     assert gt.CyclicLR(0.1, 0.2, mode="exp_range", gamma=0.9) != gt.CyclicLR(0.1, 0.2, mode="exp_range")
-    assert gt.ReduceLROnPlateau(0.1, threshold=0, threshold_mode="rel") is not None
+    exact = gt.ReduceLROnPlateau(0.1, threshold=0, threshold_mode="abs")
+    assert (exact.rtol, exact.atol) == (0, 0)
     assert gk.CosineDecay(0.1, 10, warmup_steps=0.0) == gk.CosineDecay(0.1, 10)
 
 

@@ -8,11 +8,12 @@ from gradtx.race._cli import main
 from tests.helpers import PATIENCE
 
 HEADER = "a,b,y\n"
+NO_EFFECT = "applies only to --optimizers, but only --chain was given"
 ROWS = "".join(f"{i},{i % 3},{i % 2}\n" for i in range(20))
 
 
 def rejected(capsys, *args):
-    """Run the command in this process; return its one line."""
+    """Run the command in this process and return its one-line error."""
     assert main(["race", *map(str, args)]) == 2
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
@@ -49,16 +50,25 @@ def rejected(capsys, *args):
         (["--data", "x" * 5000], ["cannot read", "name too long"]),
         (["--data", "."], ["directory"]),
         (["--data", __file__], ["neither a .csv nor an .npz"]),
-        (["--data", "iris", "--target", "y"], ["--target", "only a CSV"]),
+        (["--data", "iris", "--target", "y"], ["--target: has no effect without a CSV file"]),
         (["--data", "iris", "--batch-size", "121"], ["--batch-size", "121 is more than the 120 training"]),
         (["--data", "iris", "--batch-size", "1", "--batch-norm"], ["--batch-norm", "at least 2", "--batch-size 1"]),
         (["--chain", "adm(1e-3)"], ["--chain: 'adm(1e-3)', column 1: unknown name 'adm'", "did you mean adam"]),
         (["--chain", "adam(1e-3, b1=1.0)"], ["--chain", "column 1: adam(...): scale_by_adam: b1 must be in [0, 1)"]),
         (["--chain", "cosine_decay(1.0, 9)"], ["--chain", "expected a transformation"]),
         (["--chain", "adam(1e-3)", "--chain", " adam( 0.001)"], ["--chain", "'adam( 0.001)' is given twice"]),
-        (["--chain", "adam(1e-3)", "--learning-rate", "0.1"], ["--learning-rate", "--optimizers", "none"]),
-        (["--chain", "adam(1e-3)", "--schedule", "cosine"], ["--schedule", "--optimizers", "none"]),
-        (["--chain", "adam(1e-3)", "--find-lr"], ["--find-lr", "--optimizers", "none"]),
+        (
+            ["--chain", "adam(1e-3)", "--learning-rate", "0.1"],
+            ["--learning-rate: " + NO_EFFECT],
+        ),
+        (
+            ["--chain", "adam(1e-3)", "--schedule", "cosine"],
+            ["--schedule: " + NO_EFFECT],
+        ),
+        (
+            ["--chain", "adam(1e-3)", "--find-lr"],
+            ["--find-lr: " + NO_EFFECT],
+        ),
         (["--find-lr", "--learning-rate", "0.1"], ["--find-lr", "not allowed with argument --learning-rate"]),
         (["--schedule", "cosin"], ["--schedule", "unknown schedule 'cosin'", "did you mean cosine", "one_cycle"]),
         (["--schedule", "cosine_decay(1.0)"], ["--schedule", "column 1: cosine_decay(...): missing"]),
@@ -165,6 +175,8 @@ def test_an_output_folder_that_cannot_be_written(capsys, tmp_path):
     args = "--data", "iris", "--out"
     assert "it is a file" in rejected(capsys, *args, tmp_path / "file")
     assert "Not a directory" in rejected(capsys, *args, tmp_path / "file" / "below")
+    assert "File name too long" in rejected(capsys, *args, tmp_path / "new" / (300 * "x"))
+    assert not (tmp_path / "new").exists()
     (tmp_path / "out" / "race.png").mkdir(parents=True)
     assert "race.png' is a directory" in rejected(capsys, *args, tmp_path / "out")
     assert (tmp_path / "file").read_text() == "mine"

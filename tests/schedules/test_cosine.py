@@ -1,4 +1,4 @@
-"""Cosines that rise again or restart, against float64 closed forms and the libraries."""
+"""Periodic and restarting cosines equal their closed forms in float64, Keras and PyTorch."""
 
 import bisect
 import os
@@ -20,7 +20,7 @@ STEPS = np.arange(220)
 
 
 def _periods(first, factor, end=END):
-    """Start and length of each period, as exact fractions."""
+    """Return the start and the length of each period, as exact fractions."""
     begin, length, found = Fraction(0), Fraction(repr(first)), []
     while begin <= end:
         found.append((begin, length))
@@ -56,8 +56,8 @@ def test_restarts(start, first, factor, height, alpha):
         left = float((periods[k][0] + periods[k][1] - step) / periods[k][1])
         expected.append(start * ((1 - alpha) * height**k * np.sin(np.pi / 2 * left) ** 2 + alpha))
     schedule = S.cosine_restarts(start, first, factor, height, alpha)
-    # Where height^k > 1 the minimum is subtracted from what it is a part of; and float32 has nothing below 1.2e-38,
-    # which is multiplied by start.
+    # If height^k > 1, the schedule subtracts the minimum from a larger number, which costs digits. Numbers below
+    # 1.2e-38 underflow in float32, before the schedule multiplies them by `start`.
     check(schedule, np.array(expected), steps, atol=1e-6 * alpha * start * max(1, height ** len(periods)) + 1.2e-37)
 
 

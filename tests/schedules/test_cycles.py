@@ -1,4 +1,4 @@
-"""Cycles of learning rate and momentum, against float64 closed forms and the libraries."""
+"""Cycles of learning rate and momentum equal their closed forms in float64, PyTorch and optax."""
 
 import math
 
@@ -46,7 +46,7 @@ def test_cyclic(low, height, up, down, kind, decay, base, top):
 
 
 def _one_cycle(steps, values, ends, kind, last_is_in):
-    """The rule as PyTorch has it: the first phase whose end is not before the step, or for optax after it."""
+    """Compute a one-cycle schedule. A step at the end of a phase is in this phase (PyTorch) or in the next (optax)."""
     found = []
     for step in np.minimum(steps, ends[-1]).tolist():
         k = next((k for k, end in enumerate(ends) if (step <= end if last_is_in else step < end)), len(ends) - 1)
@@ -93,7 +93,7 @@ def test_one_cycle(data, peak, total, start, phases, kind, knots, factors, momen
         knots=knots,
     )
     steps = marks(0, *(max(0, int(min(end, total))) for end in ends), total)
-    # Where a step is as near to a knot as float32 can tell, and a jump is there, either side is right.
+    # If float32 cannot distinguish a step from a knot with a jump, the value on either side is correct.
     assume(all(abs(end - round(end)) > 1e-6 or float(end).is_integer() for end in ends))
     check(schedule, _one_cycle(steps, rates, ends, kind, knots == "pytorch"), steps)
     base, top = momenta
@@ -124,14 +124,14 @@ def test_one_cycle_equals_torch(peak, total, start, three, anneal):
 @pytest.mark.parametrize(
     ("total", "start", "three", "expected"),
     [
-        (2, 1.0, False, [0.04, 1.0, 1.0, 1.0]),  # the second phase has no length: the peak stays
+        (2, 1.0, False, [0.04, 1.0, 1.0, 1.0]),  # the second phase is empty: the rate stays at the peak
         (5, 1.0, False, [0.04, 0.28, 0.52, 0.76, 1.0, 1.0]),
-        (2, 0.75, True, [0.04, 0.04, 0.04]),  # the third has none: from 0.04 to the peak at 1/2 and back
-        (4, 0.25, False, [1.0, 0.666668, 0.333336, 4e-6, 4e-6]),  # the first has none
+        (2, 0.75, True, [0.04, 0.04, 0.04]),  # the third phase is empty: 0.04, the peak at 1/2, 0.04
+        (4, 0.25, False, [1.0, 0.666668, 0.333336, 4e-6, 4e-6]),  # the first phase is empty
     ],
 )
 def test_one_cycle_where_pytorch_divides_by_zero(total, start, three, expected):
-    """At the step after the last, or at the first; a phase without a length is skipped, and its end is reached."""
+    """PyTorch divides by zero at the first step or after the last. gradtx skips an empty phase and reaches its end."""
     ours = S.one_cycle(1.0, total, pct_start=start, phases=3 if three else 2, kind="linear")
     np.testing.assert_allclose(ours(np.arange(len(expected))), expected, rtol=1e-6)
     rates = pytest.importorskip("torch").optim.lr_scheduler
@@ -153,7 +153,7 @@ def test_cyclic_equals_torch(low, height, up, down, kind, rate, base, top):
         np.testing.assert_allclose(schedule(STEPS), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("start", [0.0, 0.004, 0.3, 0.8])  # optax drops the peak where two of its knots coincide
+@pytest.mark.parametrize("start", [0.0, 0.004, 0.3, 0.8])  # optax loses the peak if two knots coincide
 def test_one_cycle_equals_optax(start):
     with relaxed():
         cosine = jax.vmap(optax.cosine_onecycle_schedule(200, 0.5, start))(STEPS)

@@ -1,4 +1,4 @@
-"""Powers of the step against their closed forms in float64, and against the libraries."""
+"""Powers of the step equal their closed forms in float64, optax, Keras and PyTorch."""
 
 import math
 import os
@@ -59,7 +59,7 @@ def test_inverse_sqrt(start, length):
 
 
 def test_exponential_of_a_rate():
-    """As the docstring of `exponential_decay` has it."""
+    """The docstring of `exponential_decay` states this identity."""
     steps = marks(1000, END)
     for rate in (1e-9, 3e-8):
         check(S.exponential_decay(0.5, 1 / rate, 1 / math.e), 0.5 * np.exp(-rate * steps), steps)

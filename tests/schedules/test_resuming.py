@@ -1,4 +1,4 @@
-"""A run that goes on from step n, bit for bit: schedules offset by n, or the state kept."""
+"""A run resumed at step n equals the uninterrupted run bit for bit, with the saved state or with offset schedules."""
 
 import pickle
 
@@ -77,7 +77,7 @@ def test_training_continues(n):
     half, state = _run(tx, params, tx.init(params), range(n))
     state = pickle.loads(pickle.dumps(jax.device_get(state)))
     kept, kept_end = _run(tx, half, state, range(n, UNTIL))
-    # A chain built anew counts from 0; the buffers go on.
+    # A new chain counts from 0, but starts from the saved buffers.
     again = gx.sgd(S.offset(cycle.learning_rate, n), momentum=S.offset(cycle.momentum, n))
     rebuilt, rebuilt_end = _run(again, half, again.init(half)._replace(stages=state.stages), range(n, UNTIL))
     for params, state in ((kept, kept_end), (rebuilt, rebuilt_end)):

@@ -1,4 +1,4 @@
-"""One transformation until a moment, another from then on."""
+"""`switch` uses one transformation up to a step or a metric, and another one after that."""
 
 import chex
 import jax
@@ -135,7 +135,7 @@ def test_complaints_name_the_part():
 
 
 def test_derivatives_pass_through():
-    """By the rate of each, through steps of both."""
+    """The derivatives are by the learning rates of both transformations, through steps of both."""
     params, target = jnp.asarray([1.0, 2.0]), jnp.asarray([0.5, -1.0])
 
     def loss(rates, switched):

@@ -96,8 +96,8 @@ def decode(function: str, encoded: Mapping[str, Encoded], like: State) -> State:
             f"{function}: the checkpoint is of another transformation or of other inputs: {wrong} is "
             f"{given.get(wrong, 'absent')}, expected {expected.get(wrong, 'absent')}"
         )
-    arrays, flat = {code: _array(a) for code, a in encoded.items()}, flatten(like)
-    return flat.unflatten([arrays.get(code) for code in flat.code()])
+    flat = flatten(like)
+    return flat.unflatten([_array(encoded[code]) if code in encoded else None for code in flat.code()])
 
 
 def entries(checkpoint: Tree) -> Iterator[dict[str, Encoded]]:

@@ -16,7 +16,7 @@ from gradtx.interop._arguments import (
 from gradtx.schedules import reduce_on_plateau
 
 
-@drop_in(needs={"threshold_mode": "threshold"})
+@drop_in()
 def ReduceLROnPlateau(
     lr: NonNegative,
     mode: Literal["min", "max"] = "min",
@@ -40,15 +40,15 @@ def ReduceLROnPlateau(
         factor: The learning rate is multiplied by this number in [0, 1).
         patience: The number of evaluations without improvement that are tolerated, ≥ 0.
         threshold: The least improvement that counts, a number ≥ 0.
-        threshold_mode: "rel" if the threshold is relative to the best value, "abs" if it is absolute; only with
-            `threshold`.
+        threshold_mode: "rel" if the threshold is relative to the best value, "abs" if it is absolute. Both are accepted
+            with a threshold of 0: code for PyTorch often writes threshold=0, threshold_mode="abs".
         cooldown: The number of evaluations after a reduction that do not count, ≥ 0.
         min_lr: The least learning rate, one number ≥ 0.
         eps: A reduction by no more than this number ≥ 0 is not made.
 
     Raises:
         TypeError: `lr` is tunable or follows a metric itself.
-        ValueError: An argument is out of its range, or `threshold_mode` is given and `threshold` is 0.
+        ValueError: An argument is out of its range.
         NotImplementedError: `min_lr` has a number for each parameter group.
 
     >>> from gradtx.interop import torch
