@@ -242,7 +242,10 @@ def test_one_cycle_stays_where_pytorch_stops():
 
 NO_EFFECT = [
     *(("CyclicLR", {"gamma": 0.9, "mode": mode}, "mode") for mode in ("triangular", "triangular2")),
+    ("CyclicLR", {"mode": "exp_range"}, "gamma=1"),
     ("CyclicLR", {"scale_mode": "iterations"}, "scale_fn"),
+    ("ExponentialDecay", {"staircase": True, "decay_rate": 1.0}, "decay_rate=1"),
+    ("InverseTimeDecay", {"staircase": True, "decay_rate": 0.0}, "decay_rate"),
     ("OneCycleLR", {"epochs": 3, "total_steps": 50}, "total_steps"),
     ("OneCycleLR", {"steps_per_epoch": 3, "total_steps": 50}, "total_steps"),
     *(
@@ -264,7 +267,10 @@ def test_refuses_what_has_no_effect(name, arguments, needed):
 def test_accepts_a_default_that_has_no_effect():
     cycle = gt.CyclicLR(0.1, 0.2)
     assert gt.CyclicLR(0.1, 0.2, gamma=1, scale_mode="cycle", cycle_momentum=False, max_momentum=0.9) == cycle
-    assert gt.CyclicLR(0.1, 0.2, mode="exp_range", gamma=0.9) != gt.CyclicLR(0.1, 0.2, mode="exp_range")
+    assert gt.CyclicLR(0.1, 0.2, mode="exp_range", gamma=0.9) != cycle
+    assert not gt.StepLR(0.1, step_size=3, gamma=1.0).staircase  # which a constant rate does not have
+    target = {"warmup_target": 0.1, "warmup_steps": 0}
+    assert gk.CosineDecay(0.1, 10, **target) == gk.CosineDecay(0.1, 10)
     exact = gt.ReduceLROnPlateau(0.1, threshold=0, threshold_mode="abs")
     assert (exact.rtol, exact.atol) == (0, 0)
     assert gk.CosineDecay(0.1, 10, warmup_steps=0.0) == gk.CosineDecay(0.1, 10)

@@ -219,7 +219,7 @@ def test_messages(make, message):
 def test_a_plateau_has_no_cooldown():
     """Its value is the first step, and what comes after does not count."""
     with pytest.raises(TypeError, match="plateau: unknown argument cooldown; the arguments are patience, "):
-        S.plateau(cooldown=3)  # pyright: ignore[reportCallIssue]
+        S.plateau(cooldown=3)
 
 
 LENGTHS = {  # name → the argument that must not be 0, and the call
