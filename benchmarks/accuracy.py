@@ -1,31 +1,34 @@
-"""How exact updates are: gradtx beside PyTorch, Keras and optax, each under the peer's own convention.
+"""The errors of updates: gradtx beside PyTorch, Keras and optax, each under the convention of the peer.
 
 python benchmarks/accuracy.py [--quick] [--json FILE]
 
-What is measured is the update, not the parameter: a parameter's own rounding, half an ulp of it at every step, hides
-what the optimizer did. So parameters are set back to zero before each step, and are the update after it, bit for bit,
-in libraries too that only change parameters in place. (Weight decay is therefore not measured.)
+The errors are those of the updates, not of the parameters. A parameter is rounded by half an ulp at every step, and
+this rounding would hide the errors of the optimizer. Each parameter is therefore set to zero before each step. After
+the step the parameter is the update, bit for bit, also in libraries that only change parameters in place. For this
+reason weight decay is not measured.
 
-Errors are against float64 from the same float32 gradients, in ulps (float32) of the element's own update, at its root
-mean square over the steps: where averages cancel, a single update may be arbitrarily small, and no implementation is
-exact to its last bit there. Gradients are normal, on a scale of its own for each element, 1e-4 to 1e4.
+The reference is float64 arithmetic on the same float32 gradients. An error is given in ulps (float32) of the root mean
+square of the update of the element over the steps. A single update can be arbitrarily small if averages cancel, and no
+implementation is exact to the last bit of such an update. The gradients are normally distributed, and the scale of each
+element lies between 1e-4 and 1e4.
 """
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import _measure as m
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import gradtx.interop.keras as gk
 import gradtx.interop.torch as gt
 
-sys.path.append(str(Path(__file__).parents[1]))  # the references are those of the tests
+sys.path.append(str(Path(__file__).parents[1]))  # the tests have the references
 
 from tests.cases import CASES
 from tests.helpers import relaxed
@@ -33,11 +36,12 @@ from tests.interop.references import keras as keras_reference
 from tests.interop.references import torch as torch_reference
 from tests.interop.trajectories import keras_with
 
-SHORT = 50  # steps; the others are measured at the last one
-WORSE = 1.1  # times the peer's error, and more than a fifth of an ulp
-Updates = Callable[[np.ndarray], np.ndarray]
+SHORT = 50  # first steps that are measured, besides the last step
+WORSE = 1.1  # times the error of the peer; a worse error also exceeds that of the peer by a fifth of an ulp
+Updates = Callable[[np.ndarray], np.ndarray]  # gradients (steps, elements) → updates (steps, elements)
+Arguments = dict[str, float | bool]
 
-TORCH = [
+TORCH: list[tuple[str, Arguments]] = [
     ("SGD", {"momentum": 0.9}),
     ("SGD", {"momentum": 0.9, "dampening": 0.1}),
     ("SGD", {"momentum": 0.9, "nesterov": True}),
@@ -55,7 +59,7 @@ TORCH = [
     ("RAdam", {}),
     ("ASGD", {}),
 ]
-KERAS = [
+KERAS: list[tuple[str, Arguments]] = [
     ("SGD", {"momentum": 0.9}),
     ("SGD", {"momentum": 0.9, "nesterov": True}),
     ("Adagrad", {}),
@@ -73,7 +77,7 @@ KERAS = [
 
 
 class Pair(NamedTuple):
-    """One technique under one convention: what is exact, gradtx, and the peer."""
+    """One technique under one convention: the exact updates, those of gradtx, and those of the peer."""
 
     peer: str
     name: str
@@ -83,19 +87,22 @@ class Pair(NamedTuple):
 
 
 def gradients(steps: int, size: int) -> np.ndarray:
+    """Draw gradients, (steps, size)."""
     rng = np.random.RandomState(0)
     return (rng.standard_normal((steps, size)) * 10 ** rng.uniform(-4, 4, size)).astype(np.float32)
 
 
-def exact(step: Callable[..., Any], grads: np.ndarray) -> np.ndarray:
-    """The updates of a float64 reference, which for zero parameters are the new ones."""
-    state: dict[str, Any] = {}
+def exact(step: Callable[..., np.ndarray], grads: np.ndarray) -> np.ndarray:
+    """Compute the updates of a float64 reference: from zero parameters, the new parameters are the update."""
+    state: dict[str, np.ndarray] = {}
     zeros = np.zeros(grads.shape[1])
     return np.array([step(g, zeros, t, state) for t, g in enumerate(grads.astype(np.float64), 1)])
 
 
-def scanned(tx: Any, grads: np.ndarray) -> np.ndarray:
-    def step(state, g):
+def scanned(tx: optax.GradientTransformation, grads: np.ndarray) -> np.ndarray:
+    """Compute the updates of gradtx or optax."""
+
+    def step(state: optax.OptState, g: jax.Array) -> tuple[optax.OptState, optax.Updates]:
         updates, state = tx.update(g, state, jnp.zeros_like(g))
         return state, updates
 
@@ -104,8 +111,9 @@ def scanned(tx: Any, grads: np.ndarray) -> np.ndarray:
         return np.asarray(jax.jit(lambda s, g: jax.lax.scan(step, s, g)[1])(init, jnp.asarray(grads)))
 
 
-def torch_updates(name: str, arguments: dict[str, Any], grads: np.ndarray) -> np.ndarray:
-    import torch
+def torch_updates(name: str, arguments: Arguments, grads: np.ndarray) -> np.ndarray:
+    """Compute the updates of PyTorch."""
+    import torch  # optional
 
     param, out = torch.nn.Parameter(torch.zeros(grads.shape[1])), []
     optimizer = getattr(torch.optim, name)([param], **arguments)
@@ -117,12 +125,13 @@ def torch_updates(name: str, arguments: dict[str, Any], grads: np.ndarray) -> np
     return np.array(out)
 
 
-def keras_updates(name: str, arguments: dict[str, Any], grads: np.ndarray) -> np.ndarray:
+def keras_updates(name: str, arguments: Arguments, grads: np.ndarray) -> np.ndarray:
+    """Compute the updates of Keras."""
     with keras_with("float32") as keras:
         optimizer = getattr(keras.optimizers, name)(**arguments)
         optimizer.build([keras.Variable(np.zeros_like(grads[0]))])
 
-        def step(state, g):
+        def step(state: list[jax.Array], g: jax.Array) -> tuple[list[jax.Array], jax.Array]:
             (param,), state = optimizer.stateless_apply(state, [g], [jnp.zeros_like(g)])
             return state, param
 
@@ -130,12 +139,12 @@ def keras_updates(name: str, arguments: dict[str, Any], grads: np.ndarray) -> np
         return np.asarray(run([v.value for v in optimizer.variables], jnp.asarray(grads)))
 
 
-def _named(name: str, arguments: dict[str, Any]) -> str:
+def _named(name: str, arguments: Mapping[str, object]) -> str:
     return f"{name}({', '.join(f'{k}={v}' for k, v in arguments.items() if k != 'learning_rate')})"
 
 
 def pairs() -> Iterator[Pair]:
-    """Every technique under every convention whose library is installed."""
+    """Give every technique under the convention of every installed library."""
     peers = [("PyTorch", TORCH, gt, torch_reference, torch_updates)] * m.HAS_TORCH
     peers += [("Keras", KERAS, gk, keras_reference, keras_updates)] * m.HAS_KERAS
     for peer, rows, constructors, references, updates in peers:
@@ -160,17 +169,19 @@ def pairs() -> Iterator[Pair]:
 
 
 def errors(updates: np.ndarray, wanted: np.ndarray) -> list[float]:
-    """Median and maximum, over the first steps and at the last."""
+    """Give the median and the maximum of the errors, over the first steps and at the last step."""
     ulp = np.spacing(np.sqrt((wanted**2).mean(0)).astype(np.float32)).astype(np.float64)
     ulps = np.abs(updates - wanted) / ulp
     return [float(f(x)) for x in (ulps[:SHORT], ulps[-1]) for f in (np.median, np.max)]
 
 
 def worse(ours: float, theirs: float) -> bool:
+    """Tell whether an error is clearly worse than that of the peer."""
     return ours > max(WORSE * theirs, theirs + 0.2)
 
 
 def figure(ulps: float) -> str:
+    """Format an error."""
     return f"{ulps:.2f}" if ulps < 100 else f"{ulps:.0f}"
 
 
@@ -181,9 +192,9 @@ def measure(quick: bool) -> m.Figures:
         wanted = pair.exact(grads)
         ours, theirs = errors(pair.ours(grads), wanted), errors(pair.theirs(grads), wanted)
         figures.append({"peer": pair.peer, "technique": pair.name, "gradtx": ours, "theirs": theirs})
-    kinds = [f"{what} {when}" for when in (f"1-{SHORT}", f"at {len(grads)}") for what in ("median", "max")]
+    kinds = [f"{statistic} {when}" for when in (f"1-{SHORT}", f"at {len(grads)}") for statistic in ("median", "max")]
     m.table(
-        f"Errors of updates in ulp (float32), gradtx / the peer: {grads.shape[1]:,} elements, by number of the step.",
+        f"Errors of updates in ulps (float32), gradtx / the peer: {grads.shape[1]:,} elements, by number of the step.",
         ["technique", "peer", *kinds, ""],
         [
             [

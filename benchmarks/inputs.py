@@ -1,4 +1,4 @@
-"""What the data side costs: mini-batches beside numpy and PyTorch, `fit` beside scikit-learn, batch norm beside Flax.
+"""The cost of inputs: mini-batches beside NumPy and PyTorch, `fit` beside scikit-learn, batch norm beside Flax.
 
 python benchmarks/inputs.py [--quick] [--json FILE]
 """
@@ -21,27 +21,31 @@ SCAN, DEVICE, HOST = "gradtx, scan", "gradtx, iterate", "gradtx, iterate over nu
 NUMPY, INDEXED, LOADER = "numpy, take into one buffer", "numpy, indexed", "torch DataLoader"
 ON_DEVICE, WHOLE, STREAM = "gradtx, from the device", "gradtx, from numpy", "gradtx, in batches"
 FIT, PARTIAL_FIT = "scikit-learn, fit", "scikit-learn, partial_fit"
-Epoch = Callable[[], Any]
+Epoch = Callable[[], jax.Array | np.ndarray]  # gives the sums of the columns
 
 
-def total(sums: Any, batch: Any) -> tuple[Any, None]:
+def total(sums: jax.Array, batch: gx.inputs.Batch) -> tuple[jax.Array, None]:
+    """Add the sums of the columns of a mini-batch."""
     return sums + batch.mask.astype(batch.data.dtype) @ batch.data, None
 
 
 @jax.jit
-def scanned(batches: Any, state: Any) -> tuple[Any, Any]:
+def scanned(
+    batches: gx.inputs.minibatches, state: gx.inputs.MiniBatchState
+) -> tuple[jax.Array, gx.inputs.MiniBatchState]:
+    """Sum the columns in one program, and give the place after the epoch."""
     sums, _, state = batches.scan(total, jnp.zeros(batches.data.shape[1]), state, batches.steps_per_epoch)
     return sums, state
 
 
 class GradtxEpochs:
-    """Each call is the next epoch: the sums of the columns, by mini-batches."""
+    """Epochs of gradtx: each call goes through the next epoch, and sums the columns by mini-batches."""
 
-    def __init__(self, data: Any, batch_size: int, scan: bool):
-        self.batches, self.scan = gx.inputs.minibatches(data, batch_size, 0), scan
+    def __init__(self, data: jax.Array | np.ndarray, batch_size: int, scan: bool):
+        self.batches, self.scan = gx.inputs.minibatches(data, batch_size, key=0), scan
         self.state, self.add = self.batches.init(), jax.jit(lambda sums, batch: total(sums, batch)[0])
 
-    def __call__(self) -> Any:
+    def __call__(self) -> jax.Array:
         if self.scan:
             sums, self.state = scanned(self.batches, self.state)
             return sums
@@ -52,10 +56,11 @@ class GradtxEpochs:
 
 
 def numpy_epochs(x: np.ndarray, batch_size: int) -> dict[str, Epoch]:
+    """Make epochs of NumPy: one that takes into a buffer, and one that indexes."""
     rng, buffer = np.random.default_rng(0), np.empty((batch_size, x.shape[1]), x.dtype)
 
     def taken(index: np.ndarray) -> np.ndarray:
-        # Without "clip", numpy takes into a copy of the buffer.
+        # NumPy takes directly into the buffer only with mode="clip".
         return np.take(x, index, axis=0, out=buffer[: len(index)], mode="clip")
 
     def epoch(batch_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -68,15 +73,16 @@ def numpy_epochs(x: np.ndarray, batch_size: int) -> dict[str, Epoch]:
 
 
 def torch_epoch(x: np.ndarray, batch_size: int) -> Epoch:
+    """Make epochs of PyTorch's `DataLoader`."""
     import torch  # optional
 
     data = torch.utils.data.TensorDataset(torch.from_numpy(x))
     loader = torch.utils.data.DataLoader(data, batch_size, shuffle=True)
-    return lambda: sum(batch.sum(0) for (batch,) in loader)
+    return lambda: np.asarray(sum(batch.sum(0) for (batch,) in loader))
 
 
 def minibatches(rows: int, batch_size: int, rounds: int) -> Figures:
-    """One epoch, of which every peer sums the columns: what is not used may not be gathered."""
+    """Measure an epoch. Every peer sums the columns, because data that are not used need not be gathered."""
     x = np.random.default_rng(0).standard_normal((rows, 32), dtype=np.float32)
     on_device = jnp.asarray(x)
     peers: dict[str, Epoch] = {
@@ -87,7 +93,7 @@ def minibatches(rows: int, batch_size: int, rounds: int) -> Figures:
     }
     if m.HAS_TORCH:
         peers[LOADER] = torch_epoch(x, batch_size)
-    for name, epoch in peers.items():  # a peer that leaves out examples is no peer
+    for name, epoch in peers.items():  # a peer must see every example, or its time would mean nothing
         np.testing.assert_allclose(
             np.asarray(epoch()), x.sum(0, dtype=np.float64), rtol=0, atol=1e-4 * rows**0.75, err_msg=name
         )
@@ -101,7 +107,7 @@ def minibatches(rows: int, batch_size: int, rounds: int) -> Figures:
         for name, t in times.items()
     }
     m.table(
-        f"An epoch of mini-batches of {batch_size} over {rows:,} × 32 float32, shuffled, and the sums of the columns.",
+        f"An epoch of mini-batches of {batch_size} over {rows:,} × 32 float32, shuffled, with the sums of the columns.",
         ["", "ms", f"× {NUMPY}", "× torch"],
         [
             [name, f"{1e3 * f['seconds']:,.1f}", m.number(f["to numpy"]), m.number(f["to torch"], ".3f")]
@@ -112,7 +118,7 @@ def minibatches(rows: int, batch_size: int, rounds: int) -> Figures:
 
 
 def fit(rows: int, rounds: int) -> Figures:
-    """Mean and variance of each column; the peers have them alike."""
+    """Measure the fit of `standardize`: the mean and the variance of each column."""
     x = np.random.default_rng(0).standard_normal((rows, 32), dtype=np.float32)
     on_device, batches = jnp.asarray(x), [x[i : i + 65_536] for i in range(0, rows, 65_536)]
     tx = gx.inputs.standardize()
@@ -130,9 +136,9 @@ def fit(rows: int, rounds: int) -> Figures:
         FIT: lambda: StandardScaler().fit(x),
         PARTIAL_FIT: partial_fit,
     }
-    for name in (ON_DEVICE, WHOLE, STREAM):
+    for name in (ON_DEVICE, WHOLE, STREAM):  # all scalers must give the same, or their times would mean nothing
         scaled, _ = tx.update(x[:100], peers[name](), train=False)
-        np.testing.assert_allclose(scaled, peers[FIT]().transform(x[:100]), rtol=0, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(np.asarray(scaled), peers[FIT]().transform(x[:100]), rtol=0, atol=1e-5, err_msg=name)
     times = m.interleaved(peers, rounds, 1)
     figures = {
         name: {"seconds": statistics.median(t), **{to: m.ratio(times, name, to) for to in (FIT, PARTIAL_FIT)}}
@@ -147,7 +153,7 @@ def fit(rows: int, rounds: int) -> Figures:
 
 
 def bars(figures: Figures) -> list[Figures]:
-    """What was measured against what it has to be."""
+    """Compare the measured ratios with their upper bounds."""
     sizes, fits = figures["mini-batches"], figures["fit"]
     rows = [
         (f"mini-batches of {size}: scan / {to}", f[SCAN][f"to {to}"], bar)

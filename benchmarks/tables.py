@@ -1,8 +1,9 @@
-"""The tables of README.md and docs/measurements.md, from the figures that the benchmarks left in benchmarks/results.
+"""Writes the tables of docs/measurements.md from the figures in benchmarks/results.
 
 python benchmarks/tables.py
 
-Between `<!-- name -->` and `<!-- /name -->` stands what the function of that name gives. `make bench` measures first.
+`BLOCKS` has a function for every name. The text of the function stands between `<!-- name -->` and `<!-- /name -->`.
+`make bench` measures first.
 """
 
 import json
@@ -15,13 +16,13 @@ from typing import Any
 import claims as said
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "measurements.md")
-SHOWN = "`tests/interop/test_comparison.py`"
+DOCUMENTS = (ROOT / "docs" / "measurements.md",)
+TESTED = "`tests/interop/test_comparison.py`"
 
 
 @cache
 def figures(benchmark: str) -> Any:
-    """What `benchmarks/{benchmark}.py --json` wrote."""
+    """Reads the file that `benchmarks/{benchmark}.py --json` wrote."""
     return json.loads((ROOT / "benchmarks" / "results" / f"{benchmark}.json").read_text())
 
 
@@ -40,7 +41,7 @@ def machine(benchmark: str) -> str:
 
 
 def median_error(peer: str, technique: str, ours: bool) -> str:
-    """Of an update after the last step, in ulps."""
+    """Gives the median error of an update after the last step, in ulps."""
     for row in figures("accuracy")["rows"]:
         if (row["peer"], row["technique"]) == (peer, technique):
             return two(row["gradtx" if ours else "theirs"][2])
@@ -48,70 +49,72 @@ def median_error(peer: str, technique: str, ours: bool) -> str:
 
 
 def comparison() -> str:
-    """What each has; a row is shown by a test, or measured."""
+    """Compares the frameworks. The last column names the test or the benchmark behind the row."""
     step, epoch = figures("step")["clip + AdamW"]["gradtx"], figures("inputs")["mini-batches"]["256"]["gradtx, scan"]
     adam = ("optax", "adam()"), ("PyTorch", "Adam()"), ("Keras", "Adam()")
     ours = " / ".join(median_error(*case, ours=True) for case in adam)
     theirs = [median_error(*case, ours=False) for case in adam]
     rows = [
-        ("prints as the code that makes it", "yes", "no", "no", "no", SHOWN),
-        ("equal arguments make equal optimizers", "yes", "no", "no", "no", SHOWN),
-        ("can be pickled before there are parameters", "yes", "no", "no", "as a configuration", SHOWN),
-        ("any hyperparameter takes a schedule", "yes", "in a wrapper", "no", "no", SHOWN),
-        ("counters in the state of Adam with a schedule", "1", "2", "one a parameter", "1", SHOWN),
-        ("bfloat16: 1 after 1,000 steps of 0.0001", "0.9", "1", "1", "1", SHOWN),
-        ("a mask that selects nothing", "is an error", "goes unnoticed", "–", "goes unnoticed", SHOWN),
-        ("computes as", "optax, PyTorch or Keras", "itself", "itself", "itself", "`tests/interop/`"),
+        ("its `repr` is the code that makes it", "yes", "no", "no", "no", TESTED),
+        ("optimizers with equal arguments are equal", "yes", "no", "no", "no", TESTED),
+        ("can be pickled before the parameters exist", "yes", "no", "no", "as a configuration", TESTED),
+        ("every hyperparameter takes a schedule", "yes", "in a wrapper", "no", "no", TESTED),
+        ("step counters in the state of Adam with a schedule", "1", "2", "one per parameter", "1", TESTED),
         (
-            "Adam's update after 200 steps: median error, ulp, under the convention of each",
+            "a bfloat16 parameter of 1 after 1,000 steps of -0.0001",
+            *("0.9, rounded stochastically", "1", "1", "1", TESTED),
+        ),
+        ("a mask that selects nothing", "an error", "no error", "–", "no error", TESTED),
+        ("conventions", "optax's, PyTorch's or Keras's", "optax's", "PyTorch's", "Keras's", "`tests/interop/`"),
+        (
+            "median error of Adam's update after 200 steps, in ulps (gradtx: as optax / PyTorch / Keras)",
             *(ours, *theirs, "`benchmarks/accuracy.py`"),
         ),
         (
-            "clip + AdamW on 64 Mi parameters: time",
+            "time of `clip_by_global_norm` and AdamW on 64 Mi parameters (PyTorch: fused)",
             *("1", two(1 / step["to optax"]), two(1 / step["to torch"]), "–", "`benchmarks/step.py`"),
         ),
         (
-            "an epoch of mini-batches over 1,000,000 × 32: time",
+            "time of an epoch over 1,000,000 × 32 in mini-batches of 256",
             *("1", "–", f"{1 / epoch['to torch']:.0f}", "–", "`benchmarks/inputs.py`"),
         ),
     ]
-    return table(["", "gradtx", "optax", "PyTorch", "Keras", "shown by"], rows)
+    return table(["", "gradtx", "optax", "PyTorch", "Keras", "tested or measured by"], rows)
 
 
 def step() -> str:
-    found = figures("step")
-    one, alone, tree = (found[name]["gradtx"] for name in ("clip + AdamW", "AdamW", "tree"))
-    imported, quietly = (two(found["import"][name]["to optax"]) for name in ("gradtx", "gradtx, no gc"))
-    theirs = found["clip + AdamW"]["optax"]["temporary to gradients"]
-    around = found["tree"]["gradtx, only"]
+    measured = figures("step")
+    clipped, plain, tree = (measured[name]["gradtx"] for name in ("clip + AdamW", "AdamW", "tree"))
+    imports = measured["import"]
+    imported, without_gc = (two(imports[name]["to optax"]) for name in ("gradtx", "gradtx, no gc"))
+    theirs = measured["clip + AdamW"]["optax"]["temporary to gradients"]
+    selected = measured["tree"]["gradtx, only"]
+    trees = [
+        ("tracing and lowering", "trace + lower"),
+        ("compiling", "compile"),
+        ("everything before the first step", "to the first step"),
+        ("a step", "step"),
+    ]
     rows = [
-        ("a step on 64 Mi float32 parameters in one array", two(one["to optax"]), two(one["to torch"])),
-        ("the same without clipping", two(alone["to optax"]), two(alone["to torch"])),
+        ("a step on 64 Mi float32 parameters in one array", two(clipped["to optax"]), two(clipped["to torch"])),
+        ("the same step without clipping", two(plain["to optax"]), two(plain["to torch"])),
         (
-            "temporary memory of the clipped step, in arrays of gradients",
-            f"{one['temporary to gradients']:.2f}, optax {theirs:.2f}",
+            "temporary memory of the clipped step, as a multiple of the gradients",
+            f"gradtx {clipped['temporary to gradients']:.2f}, optax {theirs:.2f}",
             "",
         ),
-        *(
-            (f"1,200 arrays: {what}", two(tree[key]["to optax"]), "")
-            for what, key in (
-                ("tracing and lowering", "trace + lower"),
-                ("compiling", "compile"),
-                ("all before the first step", "to the first step"),
-                ("a step", "step"),
-            )
-        ),
+        *((f"1,200 arrays: {phase}", two(tree[key]["to optax"]), "") for phase, key in trees),
         *(
             (
-                f"1,200 arrays, `only` around every stage: {what}",
-                f"{two(around[key]['to gradtx'])} of gradtx without",
+                f"1,200 arrays, `only` around every stage: {phase}",
+                f"{two(selected[key]['to gradtx'])} of gradtx without `only`",
                 "",
             )
-            for what, key in (("tracing and lowering", "trace + lower"), ("a step", "step"))
+            for phase, key in (trees[0], trees[-1])
         ),
-        ("`import gradtx`, against `import optax`", f"{imported}; {quietly} without garbage collection", ""),
+        ("`import gradtx`, against `import optax`", f"{imported}; {without_gc} without garbage collection", ""),
     ]
-    return table(["clip by global norm + AdamW", "against optax", "against torch, fused"], rows)
+    return table(["`clip_by_global_norm` and AdamW", "against optax", "against PyTorch, fused"], rows)
 
 
 def accuracy() -> str:
@@ -127,60 +130,60 @@ def accuracy() -> str:
         [title]
         + [
             median_error(peer, name, ours) if name else "–"
-            for peer, name in zip(peers, own, strict=True)
+            for peer, name in zip(peers, theirs, strict=True)
             for ours in (False, True)
         ]
-        for title, own in names.items()
+        for title, theirs in names.items()
     ]
     return table(["", *(text for peer in peers for text in (peer, f"as {peer}"))], rows)
 
 
 def minibatches() -> str:
-    found = figures("inputs")["mini-batches"]
+    sizes = figures("inputs")["mini-batches"]
     cases = [
         ("`scan`", "gradtx, scan", "numpy", "NumPy's `take` into one buffer"),
         ("`scan`", "gradtx, scan", "torch", "PyTorch's `DataLoader`"),
         ("`iterate`, from the device", "gradtx, iterate", "torch", "PyTorch's `DataLoader`"),
         ("`iterate`, from NumPy", "gradtx, iterate over numpy", "torch", "PyTorch's `DataLoader`"),
     ]
-    rows = [[how, title, *(f"{f[name][f'to {to}']:.3f}" for f in found.values())] for how, name, to, title in cases]
-    return table(["an epoch over 1,000,000 × 32", "against", *(f"batches of {size}" for size in found)], rows)
+    rows = [
+        [method, title, *(f"{size[name][f'to {peer}']:.3f}" for size in sizes.values())]
+        for method, name, peer, title in cases
+    ]
+    return table(["an epoch over 1,000,000 × 32", "against", *(f"batches of {size}" for size in sizes)], rows)
 
 
 def fit() -> str:
-    found = figures("inputs")["fit"]
+    measured = figures("inputs")["fit"]
     cases = [
         ("from the device", "gradtx, from the device", "fit"),
         ("from NumPy", "gradtx, from numpy", "fit"),
         ("in batches of 65,536", "gradtx, in batches", "partial_fit"),
     ]
-    rows = [[how, f"`{to}`", two(found[name][f"scikit-learn, {to}"])] for how, name, to in cases]
+    rows = [[data, f"`{peer}`", two(measured[name][f"scikit-learn, {peer}"])] for data, name, peer in cases]
     return table(["fitting `standardize` to 1,000,000 × 32", "against scikit-learn's", ""], rows)
 
 
 def norms() -> str:
     rows = [
-        [case, what, two(peers["gradtx"]["flax.nnx"]), two(peers["gradtx"]["flax.linen"])]
-        for case, passes in figures("inputs")["batch norm"].items()
-        for what, peers in passes.items()
+        [shape, direction, two(peers["gradtx"]["flax.nnx"]), two(peers["gradtx"]["flax.linen"])]
+        for shape, passes in figures("inputs")["batch norm"].items()
+        for direction, peers in passes.items()
     ]
     return table(["`batch_norm` in training", "", "against Flax NNX", "against Linen"], rows)
 
 
-def claims(short: bool = True) -> str:
-    return said.markdown(said.claims(figures("claims")), short)
+def claims() -> str:
+    return said.markdown(said.claims(figures("claims")))
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
     f.__name__: f for f in (comparison, step, accuracy, minibatches, fit, norms, claims)
-} | {
-    "claims in full": partial(claims, short=False),
-    **{f"machine: {name}": partial(machine, name) for name in ("step", "accuracy", "inputs", "claims")},
-}
+} | {f"machine: {name}": partial(machine, name) for name in ("step", "accuracy", "inputs", "claims")}
 
 
 def rendered(text: str) -> str:
-    """`text` with every block filled anew."""
+    """Fills every block of a document again."""
     for name, block in BLOCKS.items():
         pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- /{re.escape(name)} -->)"
         text = re.sub(pattern, lambda m, b=block: f"{m[1]}\n{b()}\n\n{m[2]}", text, flags=re.DOTALL)

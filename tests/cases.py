@@ -1,8 +1,8 @@
-"""A row per technique: how it is made, its float64 reference, its counterpart in optax, and what it can do.
+"""One row per technique: its constructor, its float64 reference, its counterpart in optax, and its properties.
 
-A reference is `step(g, p, t, s, **hyperparameters) -> u` on float64 numpy arrays, one leaf at a time: t counts from 1
-and s is a dictionary that the reference keeps, in which "leaf" is the number of the leaf in the tree, None leaves
-counted. References of rules that see the whole tree take lists instead.
+A reference is `step(g, p, t, s, **hyperparameters) -> u` on float64 numpy arrays. The reference handles one leaf at a
+time. t counts from 1. s is a dictionary that the reference updates. s["leaf"] is the number of the leaf in the tree,
+where None leaves count. A reference for a rule that sees the whole tree takes lists of leaves instead.
 """
 
 import dataclasses
@@ -23,20 +23,21 @@ class Case:
 
     Args:
         make: The public function.
-        arguments: Its arguments.
-        reference: float64 numpy.
-        optax: The same transformation made by optax; None where optax has no such form.
-        varying: The hyperparameter that takes a schedule or lives in the state in the laws about that; None where the
-            technique has none.
-        optimizer: Whether it descends by itself.
+        arguments: The arguments of `make`.
+        reference: The same technique in float64 numpy.
+        optax: The same transformation made by optax. None if optax has no such form.
+        varying: The hyperparameter that laws replace by a schedule or a tunable. None if the technique has none.
+        optimizer: Whether the technique is an optimizer, which descends without other stages.
         whole: Whether the reference takes all leaves at once.
-        complex: Whether it takes complex parameters.
-        overwrites: Whether the update is a new parameter less the old one, and rounded accordingly.
-        stored: Arrays like the parameters that XLA's CPU backend stores in between, because several results need what
-            is costly to compute, or a slot that the same step replaces, or because random numbers are drawn.
-        reads_twice: Whether the update reads its gradient more than once, as a norm of it does, so that what a stage
-            before it makes of the gradient is stored.
-        static: Arguments that are no hyperparameters, so that `optax.inject_hyperparams` must leave them alone.
+        complex: Whether the technique accepts complex parameters.
+        overwrites: Whether the update is the new parameter minus the old parameter. The update then has the rounding
+            error of the parameter.
+        stored: The number of intermediate arrays, in the shape of the parameters, that XLA's CPU backend stores. XLA
+            stores an array if several results need an expensive value or a slot that the same step replaces, and if
+            random numbers are drawn.
+        reads_twice: Whether the update reads its gradient more than once, for example for a norm. XLA then stores the
+            gradient that an earlier stage computes.
+        static: Arguments that are not hyperparameters. `optax.inject_hyperparams` must not inject them.
     """
 
     make: Callable[..., gx.Transformation]
@@ -76,7 +77,7 @@ def scale_by_schedule(g, p, t, s, schedule):
 
 
 def by_parts(reference):
-    """A reference for real arrays on the real and imaginary parts of complex ones."""
+    """Apply a reference for real arrays to the real and imaginary parts of complex arrays."""
 
     def pairs(g, p, t, s, **arguments):
         if not np.iscomplexobj(g):
@@ -95,7 +96,7 @@ def trace(g, p, t, s, momentum, nesterov=False, momentum_form="heavy_ball", damp
 
 
 def descent(direction):
-    """The optimizer of a direction: `direction(g, p, t, s, ...)` with momentum, weight decay and learning rate."""
+    """Make an optimizer from `direction(g, p, t, s, ...)`: add momentum, weight decay and the learning rate."""
 
     def optimizer(
         g,
@@ -354,7 +355,7 @@ def _optax_adadelta(learning_rate, decay=0.9, eps=1e-6):
 
 
 def switch(g, p, t, s, first, second, at):
-    """From heavy ball to Adam, each with its own steps and state."""
+    """Step by heavy ball until t = at, then by Adam. Each part has its own step count and state."""
     if t <= at:
         return sgd(g, p, t, s.setdefault("first", {}), learning_rate=0.001, momentum=0.8)
     return adam(g, p, t - at, s.setdefault("second", {}), learning_rate=0.02)
@@ -526,7 +527,7 @@ CASES = [
         gx.scale_by_rms,
         {"centered": True, "eps": 0.01, "eps_inside_sqrt": False, "bias_correction": True},
         scale_by_rms,
-        None,  # optax's variance cancels
+        None,  # the variance in optax suffers from cancellation
         "eps",
         stored=1,
     ),

@@ -1,4 +1,4 @@
-"""Bounds the memory of the tests, and finds the benchmarks."""
+"""Fixtures that limit the memory of the tests, switch XLA's optimization on, and import benchmarks."""
 
 import importlib
 from pathlib import Path
@@ -9,14 +9,14 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="module")
 def _clear_caches():
-    """The next file seldom needs what this one has compiled, and finds it on disk."""
+    """Free compiled programs after each file: the next file rarely needs them, and the disk cache has them."""
     yield
     jax.clear_caches()
 
 
 @pytest.fixture(scope="module")
 def optimized(pytestconfig):
-    """XLA optimizes, as for users; a rounding is another where it fuses a product and a sum."""
+    """Let XLA optimize as it does for users. Roundings change if XLA fuses a product and a sum."""
     jax.config.update("jax_disable_most_optimizations", False)
     jax.clear_caches()
     yield
@@ -25,7 +25,7 @@ def optimized(pytestconfig):
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """A module of benchmarks/ by its name."""
+    """Return a function that imports a module of benchmarks/ by name."""
     pytest.importorskip("sklearn")
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     return importlib.import_module

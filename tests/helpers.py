@@ -1,4 +1,4 @@
-"""What several test files use."""
+"""Helpers that several test files share."""
 
 import contextlib
 import functools
@@ -16,19 +16,20 @@ from hypothesis import settings
 import gradtx as gx
 
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
-PATIENCE = 900  # seconds for another process, which only hangs up a test that hangs: a busy machine is no failure
+PATIENCE = 900  # seconds to wait for another process: only a hanging process takes longer, even on a busy machine
 
 
 def trials(count):
-    """How many examples of a property are drawn: five times as many where they are drawn at random (conftest.py)."""
+    """Draw `count` examples of a property, or five times as many if the seed is random (see conftest.py)."""
     return settings(max_examples=count if settings.default.derandomize else 5 * count)
 
 
 def environment():
-    """What is different for a process that stands for a user's.
+    """Return the environment variables of a process that runs gradtx as a user does.
 
-    It has the machine's devices, not the tests' eight. And where two processes write and read one compilation at a
-    time, JAX warns and compiles anew; what the process says is compared, so it says nothing of that.
+    The process has the devices of the machine, not the eight devices of the tests. If two processes use one entry of
+    the compilation cache at the same time, JAX warns and compiles again. The tests compare the output of the process,
+    so these warnings are silenced.
     """
     flags = os.environ.get("XLA_FLAGS", "").split()
     silent = (f"ignore:Error {verb} persistent compilation cache entry:UserWarning" for verb in ("reading", "writing"))
@@ -40,14 +41,14 @@ def environment():
 
 @contextlib.contextmanager
 def relaxed():
-    """JAX's standard promotion, which optax and others need."""
+    """Allow JAX's standard promotion, which optax and other libraries need."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def tree(seed, dtype=np.float32, scale=1.0):
-    """A tree with a matrix, a vector, a scalar, an empty and a None leaf."""
+    """Return a tree with a matrix, a vector, a scalar, an empty leaf and a None leaf."""
     rng = np.random.RandomState(seed)
 
     def leaf(*shape):
@@ -60,7 +61,7 @@ def tree(seed, dtype=np.float32, scale=1.0):
 
 
 def gradients(steps, dtype=np.float32):
-    """Gradients over six orders of magnitude, with zeros and changes of sign."""
+    """Return gradients over six orders of magnitude, with zeros and changes of sign."""
     rng = np.random.RandomState(7)
     trees = [tree(100 + i, dtype, scale=10.0 ** rng.uniform(-3, 3)) for i in range(steps)]
     for i in range(3, steps, 5):
@@ -69,7 +70,7 @@ def gradients(steps, dtype=np.float32):
 
 
 def noise(key, stage, step, leaf, like):
-    """Normal numbers from the key that a rule gets which needs one: of its stage, its step and its leaf's number."""
+    """Return the normal numbers that a rule draws: its key depends on the stage, the step and the leaf's number."""
     key = jax.random.key(key) if isinstance(key, int) else key
     for number in (zlib.crc32(stage.encode()), step, leaf):
         key = jax.random.fold_in(key, number)
@@ -77,17 +78,19 @@ def noise(key, stage, step, leaf, like):
 
 
 # XLA's own choices, where a test is about what they decide: the last bit of a number, or what is stored in between.
-AS_USERS = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+AS_USERS = {"xla_backend_optimization_level": 3}
+if "xla_cpu_use_fusion_emitters" in os.environ.get("XLA_FLAGS", ""):  # which `conftest.py` sets where XLA knows it
+    AS_USERS["xla_cpu_use_fusion_emitters"] = True
 
 
 @functools.lru_cache(32)
 def compiled(tx):
-    """One compilation for all laws of a row, which run one after the other."""
+    """Compile an update once for all laws of a row, because these laws run one after another."""
     return jax.jit(tx.update)
 
 
 def trajectory(tx, params, grads, update=None, **extra):
-    """Updates of every step, with the parameters moving along."""
+    """Run every step. Return the updates of all steps, the last parameters and the last state."""
     update = update or compiled(tx)
     state, updates = tx.init(params), []
     for g in grads:
@@ -98,6 +101,7 @@ def trajectory(tx, params, grads, update=None, **extra):
 
 
 def optax_trajectory(tx, params, grads):
+    """Run every step as `trajectory` does, but with optax's promotion and `optax.apply_updates`."""
     with relaxed():
         state, updates = tx.init(params), []
         for g in grads:

@@ -1,4 +1,4 @@
-"""Objectives on trees of parameters, with their sources, starts and minima."""
+"""Objectives on trees of parameters, with their sources, starting points and minima."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """An objective `value(params)` that is 0 at its minimum."""
+    """An objective `value(params)` with minimum 0."""
 
     name: str
     value: Callable[[Any], jax.Array]
@@ -23,23 +23,23 @@ class Problem:
 
 
 def _parabola(params):
-    """A tree with a matrix, a vector, a scalar, an empty leaf and None."""
+    """Sum (p - 1)² over a tree with a matrix, a vector, a scalar, an empty leaf and None."""
     return sum(jnp.sum(jnp.square(p - jnp.ones_like(p))) for p in jax.tree.leaves(params))
 
 
 def _ravine(params):
-    """A quadratic of condition number 100: a steep ravine."""
+    """Evaluate a quadratic of condition number 100: a steep ravine."""
     return 0.5 * jnp.sum(jnp.asarray([1.0, 100.0]) * jnp.square(params["w"]))
 
 
 def _rosenbrock(params):
-    """Rosenbrock 1960: a curved valley; minimum 0 at (1, 1)."""
+    """Evaluate the curved valley of Rosenbrock 1960. The minimum is 0 at (1, 1)."""
     x, y = params
     return jnp.square(1 - x) + 100 * jnp.square(y - jnp.square(x))
 
 
 def _logistic(params):
-    """Softmax regression on 30 separable points of 3 classes, minus nothing: the infimum is 0."""
+    """Compute the loss of softmax regression on 30 separable points of 3 classes. The infimum is 0."""
     x, labels = jnp.asarray(_POINTS), jnp.asarray(_LABELS)
     logits = x @ params["w"] + jnp.broadcast_to(params["b"], (30, 3))
     picked = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.expand_dims(labels, 1), 1)
@@ -47,6 +47,7 @@ def _logistic(params):
 
 
 def _complex_parabola(params):
+    """Sum |z - (2 - i)|² over a complex vector."""
     z = params["z"] - jnp.asarray(2 - 1j, jnp.complex64)
     return jnp.sum(jnp.square(z.real) + jnp.square(z.imag))
 

@@ -1,4 +1,4 @@
-"""Derivatives through a step, of every row of cases.py: finite where gradients are zero, and right elsewhere."""
+"""Derivatives through a step of every row of cases.py: finite at zero gradients, and correct elsewhere."""
 
 import functools
 
@@ -14,24 +14,24 @@ from tests.cases import CASES
 from tests.helpers import assert_close, relaxed
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
-# These tests run once what they compile.
+# These tests run each compiled program only once.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-JUMPS = ("lion", "scale_by_lion", "rprop", "clip")  # or their slope does
+JUMPS = ("lion", "scale_by_lion", "rprop", "clip")  # their values or slopes jump
 
 
 def _numbers(tx):
-    """The hyperparameters of each stage that are numbers."""
-    found = []
+    """Return the numeric hyperparameters of each stage, as a list of dictionaries."""
+    numbers_by_stage = []
     for stage in tx._stages:
         rule = stage.technique
         names = hyperparameters(type(rule)) if isinstance(rule, Rule) else ()
         values = {name: getattr(rule, name) for name in names}
-        found.append({name: value for name, value in values.items() if isinstance(value, int | float)})
-    return found
+        numbers_by_stage.append({name: value for name, value in values.items() if isinstance(value, int | float)})
+    return numbers_by_stage
 
 
 def _steps(tx, grads, params, numbers):
-    """The updates and the new parameters of each of three steps, with arrays for the hyperparameters."""
+    """Return the updates and the new parameters of three steps, with arrays as hyperparameters."""
     stages = zip(tx._stages, numbers, strict=True)
     tx = Transformation(tuple(s._replace(technique=s.technique.replace(values)) for s, values in stages))
 
@@ -44,9 +44,9 @@ def _steps(tx, grads, params, numbers):
 
 @every_case
 def test_derivatives_are_finite_at_zero_gradients(case):
-    """By gradients, parameters and hyperparameters, forwards and backwards, of the first step and of later ones.
+    """The derivatives are by gradients, parameters and hyperparameters, in forward and reverse mode, over three steps.
 
-    Along one direction that has a part in everything: one derivative that is NaN or infinite makes the sum so.
+    The direction changes every argument, so one derivative that is NaN or infinite makes the sum NaN or infinite.
     """
     run, zeros = functools.partial(_steps, case.tx()), jnp.zeros(2)
     numbers = jax.tree.map(jnp.float32, _numbers(case.tx()))
@@ -67,8 +67,8 @@ def test_derivatives_are_finite_at_zero_gradients(case):
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.make.__name__ not in JUMPS][::4], ids=str)
-def test_derivatives_are_right(case):
-    """In double precision, against differences of what is computed, along one direction in all arguments."""
+def test_derivatives_equal_finite_differences(case):
+    """The comparison is in double precision, along one direction that changes all arguments."""
     dtype = complex if case.complex and CASES.index(case) % 8 else float
     with jax.enable_x64(True), relaxed():
         rng = np.random.RandomState(0)
@@ -94,7 +94,7 @@ def test_safe_functions_have_derivatives_of_every_order(outer, inner):
             np.testing.assert_allclose(curvature, 0, atol=1e-3)
 
 
-def test_magnitude_of_complex_numbers():
+def test_derivatives_of_the_magnitude_of_complex_numbers():
     def size(x, y):
         return magnitude(jax.lax.complex(x, y))
 
@@ -113,13 +113,13 @@ def test_nan_stays_visible():
 
 
 @pytest.mark.parametrize("tx", [gx.adam(0.1), gx.adam(0.1, eps=0.0), gx.adagrad(0.1, 0.0, eps=0.0)], ids=str)
-def test_second_derivatives_at_zero_gradients(tx):
+def test_second_derivatives_are_finite_at_zero_gradients(tx):
     hessian = jax.jit(jax.hessian(lambda g: tx.update(g, tx.init(g))[0]))(jnp.zeros(2))
     assert jnp.isfinite(hessian).all()
 
 
 @pytest.mark.parametrize("make", [gx.scale_by_adam, gx.scale_by_radam, gx.scale_by_nadam])
-def test_a_decay_rate_of_zero(make):
+def test_derivatives_are_finite_at_a_decay_rate_of_zero(make):
     ones = jnp.ones(2)
     slope = jax.jit(jax.jacfwd(lambda b: make(b1=b).update(ones, make(b1=b).init(ones))[0]))(0.0)
     assert jnp.isfinite(slope).all()

@@ -1,4 +1,4 @@
-"""A law about roundings, compiled as users do."""
+"""A law about roundings, with XLA's optimizations on, as users have them."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Every chapter of the guide runs from top to bottom, as a reader runs it."""
+"""Every chapter of the guide runs from top to bottom without errors."""
 
 import importlib.util
 import os
@@ -21,14 +21,14 @@ def _read(path):
     return nbformat.read(path, as_version=4)
 
 
-def test_there_are_at_least_ten():
+def test_there_are_at_least_ten_chapters():
     assert len(CHAPTERS) >= 10
 
 
 def _execute(chapter, folder):
-    """On sockets of its own, as a free port may be taken by another kernel that starts at the same time."""
-    with tempfile.TemporaryDirectory() as own:  # a short name, as a socket must have
-        sockets = {"transport": "ipc", "connection_file": f"{own}/kernel.json"} if os.name == "posix" else {}
+    """Run a chapter through its own sockets: another kernel that starts at the same time could take a free port."""
+    with tempfile.TemporaryDirectory() as directory:  # the path of a socket must be short
+        sockets = {"transport": "ipc", "connection_file": f"{directory}/kernel.json"} if os.name == "posix" else {}
         NotebookClient(
             chapter,
             timeout=PATIENCE,
@@ -40,14 +40,14 @@ def _execute(chapter, folder):
 
 
 @every_chapter
-def test_is_stored_without_outputs(path):
+def test_a_chapter_is_stored_without_outputs(path):
     for cell in _read(path).cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
 
 
 @every_chapter
-def test_runs(path, monkeypatch):
+def test_a_chapter_runs_and_draws_a_picture(path, monkeypatch):
     chapter = _read(path)
     code = "\n".join(cell.source for cell in chapter.cells if cell.cell_type == "code")
     for package in OPTIONAL:

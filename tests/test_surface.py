@@ -23,6 +23,9 @@ NAMESPACES = {
     "gx.inspection": gx.inspection,
     "gx.schedules": gx.schedules,
     "gx.core": gx.core,
+    "gx.conditioning": gx.conditioning,
+    "gx.derivative_free": gx.derivative_free,
+    "gx.states": gx.states,
     "gx.techniques": gx.techniques,
     "gx.wrappers": gx.wrappers,
     "gx.interop.torch": gradtx.interop.torch,
@@ -36,105 +39,94 @@ PUBLIC = [
     for name in dir(module)
     if not name.startswith("_") and not inspect.ismodule(getattr(module, name))
 ]
-VOCABULARY = {
-    "learning_rate",
-    "b1",
-    "b2",
-    "eps",
-    "eps_root",
-    "eps_inside_sqrt",
-    "eps_inside_max",
-    "decay",
-    "depth",
-    "momentum",
-    "nesterov",
-    "weight_decay",
-    "mask",
-    "key",
-    "max_norm",
-    "max_delta",
-    "clipping",
-    "eta",
-    "gamma",
-    "output_last",
-    "initial_scale",
-    "initial_accumulator_value",
-    "bias_correction",
-    "flip_sign",
-    "eps_hat",
-    "amsgrad",
-    "centered",
-    "momentum_form",
-    "momentum_decay",
-    "dampening",
-    "weight_decay_mode",
-    "cautious",
-    "after",
-    "learning_rate_decay",
-    "learning_rate_power",
-    "threshold",
-    "eta_minus",
-    "eta_plus",
-    "min_step_size",
-    "max_step_size",
-    "l1",
-    "l2",
-    "l2_shrinkage",
-    "beta",
-    "lambd",
-    "first",
-    "second",
-    "t0",
-    "schedule",
-    "value",
-    "init_value",
-    "end_value",
-    "peak_value",
-    "transition_steps",
-    "transition_begin",
-    "decay_rate",
-    "decay_steps",
-    "warmup_steps",
-    "staircase",
-    "alpha",
-    "exponent",
-    "power",
-    "cycle",
-    "values",
-    "boundaries",
-    "boundary",
-    "kind",
-    "schedules",
-    "steps",
-    "min_value",
-    "steps_per_epoch",
-    "stable_steps",
-    "periodic",
-    "first_steps",
-    "t_mul",
-    "m_mul",
-    "factor",
-    "patience",
-    "rtol",
-    "atol",
-    "cooldown",
-    "accumulation_size",
-    "mode",
-    "counting",
-    "relative_to",
-    "min_change",
-    "name",
-    "at",
-    "up_steps",
-    "down_steps",
-    "pct_start",
-    "pct_final",
-    "phases",
-    "div_factor",
-    "final_div_factor",
-    "base_momentum",
-    "max_momentum",
-    "knots",
+# One meaning for each word that several techniques or schedules share. Other words belong to one file each.
+GLOSSARY = {
+    "learning_rate": "η, the size of a step",
+    "b1": "decay rate of the average of gradients",
+    "b2": "decay rate of the average of their squares",
+    "eps": "ε, added to a divisor",
+    "eps_hat": "whether ε is added to an uncorrected root",
+    "eps_inside_sqrt": "whether ε is under the root",
+    "decay": "decay rate of an average, or of layers",
+    "initial_accumulator_value": "a sum of squares before the first step",
+    "momentum": "β, the decay rate of momentum",
+    "momentum_form": "what the buffer of momentum is",
+    "nesterov": "whether momentum looks ahead",
+    "dampening": "δ, by which momentum damps a gradient",
+    "weight_decay": "λ",
+    "weight_decay_mode": "where λ·θ goes",
+    "mask": "a selector of the parameters that decay",
+    "cautious": "whether only steps towards zero decay",
+    "max_norm": "the bound on a norm",
+    "key": "a seed or a PRNG key",
+    "name": "a name in the state",
+    "schedule": "a function from step to value",
+    "value": "a constant, or a metric",
+    "values": "several values",
+    "init_value": "the first value",
+    "end_value": "the last value",
+    "peak_value": "the largest value",
+    "min_value": "the least value",
+    "transition_steps": "the steps over which a value changes",
+    "transition_begin": "the step at which a value starts to change",
+    "decay_steps": "the steps until the last value",
+    "decay_rate": "the factor, or the rate, of a decay",
+    "warmup_steps": "the steps until the peak",
+    "steps": "a number of steps",
+    "boundaries": "the steps at which pieces end",
+    "staircase": "whether a value changes in jumps",
+    "exponent": "a power",
+    "kind": "the shape of an interpolation",
+    "factor": "a factor of a value",
+    "mode": "min or max",
+    "first": "the first of two",
+    "second": "the second of two",
+}
+OWN = {  # file → its own words
+    "_adam": {"eps_root", "amsgrad"},
+    "_adamax": {"eps_inside_max"},
+    "_adagrad": {"learning_rate_decay"},
+    "_adaptive_clipping": {"clipping"},
+    "_noise": {"eta", "gamma"},
+    "_asgd": {"lambd", "alpha", "t0"},
+    "_centralization": {"output_last"},
+    "_clipping": {"max_delta"},
+    "_weight_decay": {"after"},
+    "_ftrl": {"learning_rate_power", "l1", "l2", "l2_shrinkage", "beta"},
+    "_layerwise_decay": {"depth"},
+    "_learning_rate": {"flip_sign"},
+    "_nadam": {"momentum_decay"},
+    "_radam": {"threshold"},
+    "_rmsprop": {"initial_scale", "centered", "bias_correction"},
+    "_rprop": {"eta_minus", "eta_plus", "min_step_size", "max_step_size"},
+    "_switch": {"at"},
+    "_cosine": {"alpha", "periodic"},
+    "_restarts": {"first_steps", "t_mul", "m_mul", "alpha"},
+    "_cyclic": {"up_steps", "down_steps", "base_momentum", "max_momentum"},
+    "_combine": {"schedules", "steps_per_epoch"},
+    "_one_cycle": {
+        "base_momentum",
+        "max_momentum",
+        "pct_start",
+        "pct_final",
+        "phases",
+        "div_factor",
+        "final_div_factor",
+        "knots",
+    },
+    "_pieces": {"boundary"},
+    "_powers": {"power", "cycle"},
+    "_plateau": {
+        "patience",
+        "rtol",
+        "atol",
+        "cooldown",
+        "accumulation_size",
+        "counting",
+        "relative_to",
+        "min_change",
+    },
+    "_warmup": {"stable_steps"},
 }
 IMPORTS = {  # the floors: a folder imports from those below it, and `_tools` is below all
     "_tools": set(),
@@ -172,7 +164,9 @@ SCHEDULES = {
 def test_every_public_name_is_documented(thing):
     if not (inspect.isclass(thing) or inspect.isfunction(thing)):
         pytest.skip("a type alias carries its words in the source")
-    assert inspect.getdoc(thing), thing
+    doc = inspect.getdoc(thing)
+    assert re.match(r"(A|[A-Za-z][\w'.-]+),? \S", doc), f"the docstring does not open with words: {doc[:60]!r}"
+    assert not re.match(r"\S+ [=≥≤~] ", doc), f"the docstring opens with an equation: {doc[:60]!r}"
     if inspect.isfunction(thing):
         arguments = [
             p for p in inspect.signature(thing).parameters if p not in ("args", "kwargs", "extra_args", "values")
@@ -191,7 +185,13 @@ def test_every_technique_has_a_case(name):
 @pytest.mark.parametrize("name", [*TECHNIQUES, *SCHEDULES])
 def test_arguments_are_of_the_vocabulary(name):
     thing = TECHNIQUES.get(name) or SCHEDULES[name]
-    assert set(inspect.signature(thing).parameters) <= VOCABULARY
+    own = OWN.get(thing.__module__.rpartition(".")[2], set())
+    assert set(inspect.signature(thing).parameters) <= GLOSSARY.keys() | own
+
+
+def test_the_vocabulary_is_small():
+    assert len(GLOSSARY) <= 40
+    assert not set().union(*OWN.values()) & GLOSSARY.keys()
 
 
 @pytest.mark.parametrize("name", TECHNIQUES)
@@ -224,7 +224,8 @@ def test_rules_have_the_names_of_their_functions():
     for rule in rules:
         fields = [f.name for f in dataclasses.fields(rule)]
         arguments = list(inspect.signature(getattr(gx, rule.label)).parameters)
-        assert arguments in (fields, [*fields, "mask"])  # `mask` is short for `only`
+        assert [a for a in arguments if a in fields] == fields
+        assert set(arguments) - set(fields) <= {"mask"}  # short for `only`
 
 
 @pytest.mark.parametrize("folder", IMPORTS)
@@ -246,9 +247,33 @@ def test_every_folder_is_in_the_rule_about_imports():
     assert {p.name for p in ROOT.iterdir() if (p / "__init__.py").exists()} == set(IMPORTS)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_are_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+FUNCTIONS = [
+    pytest.param(node, id=f"{path.relative_to(ROOT)}:{node.name}")
+    for path in sorted(ROOT.rglob("*.py"))
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(node, ast.FunctionDef)
+]
+
+
+def _parameters(node):
+    arguments = node.args
+    named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return [a for a in named if a.arg not in ("self", "cls")]
+
+
+@pytest.mark.parametrize("node", FUNCTIONS)
+def test_functions_are_not_dense(node):
+    """At most eight parameters, unless they are a public constructor's hyperparameters, and four comprehensions."""
+    public = not node.name.startswith("_") and ast.get_docstring(node)
+    assert public or len(_parameters(node)) <= 8
+    comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    assert sum(isinstance(inner, comprehensions) for inner in ast.walk(node)) <= 4
+
+
+def test_arguments_are_typed_as_what_they_are():
+    annotated = [a for param in FUNCTIONS for a in _parameters(param.values[0]) if a.annotation is not None]
+    vague = [a for a in annotated if any(isinstance(n, ast.Name) and n.id == "Any" for n in ast.walk(a.annotation))]
+    assert len(vague) <= 0.1 * len(annotated)
 
 
 def test_core_is_small():

@@ -1,4 +1,4 @@
-"""The tables of the documents are what the benchmarks found."""
+"""The tables in the documents show the results that the benchmarks stored."""
 
 import re
 from pathlib import Path
@@ -13,17 +13,17 @@ def tables(benchmark):
     return benchmark("tables")
 
 
-def test_documents_have_the_committed_figures(tables):
+def test_documents_show_the_committed_results(tables):
     for document in tables.DOCUMENTS:
         assert tables.rendered(document.read_text()) == document.read_text(), "run python benchmarks/tables.py"
 
 
-def test_every_block_is_filled(tables):
-    found = [re.findall(r"<!-- ([^/].*?) -->\n\n\S", document.read_text()) for document in tables.DOCUMENTS]
-    assert {name for names in found for name in names} == set(tables.BLOCKS)
+def test_every_block_has_a_table(tables):
+    names_by_document = [re.findall(r"<!-- ([^/].*?) -->\n\n\S", document.read_text()) for document in tables.DOCUMENTS]
+    assert {name for names in names_by_document for name in names} == set(tables.BLOCKS)
 
 
-def test_what_shows_a_row_of_the_comparison_exists(tables):
-    places = re.findall(r"`((?:tests|benchmarks)/\S+)`", tables.comparison())
-    assert len(places) == tables.comparison().count("\n") - 1
-    assert all((ROOT / place).exists() for place in places)
+def test_files_named_in_the_comparison_exist(tables):
+    paths = re.findall(r"`((?:tests|benchmarks)/\S+)`", tables.comparison())
+    assert len(paths) == tables.comparison().count("\n") - 1
+    assert all((ROOT / path).exists() for path in paths)

@@ -1,7 +1,14 @@
-"""What every folder may use: records, checks of arguments and trees, dtypes, numerics. Nothing here optimises."""
+"""Tools for every folder: records, hyperparameters, selectors, checks, trees, dtypes, numerics. Nothing optimises."""
 
+from gradtx._tools._arguments import Idle as Idle
+from gradtx._tools._arguments import Kind as Kind
 from gradtx._tools._arguments import bind as bind
 from gradtx._tools._arguments import checked as checked
+from gradtx._tools._arguments import is_off as is_off
+from gradtx._tools._arguments import kind_of as kind_of
+from gradtx._tools._arguments import kinds_of as kinds_of
+from gradtx._tools._arguments import later_arguments as later_arguments
+from gradtx._tools._arguments import refuse_idle as refuse_idle
 from gradtx._tools._check import check_leaves as check_leaves
 from gradtx._tools._check import check_params as check_params
 from gradtx._tools._check import check_real_scalar as check_real_scalar
@@ -11,6 +18,13 @@ from gradtx._tools._complex import as_real as as_real
 from gradtx._tools._complex import joined as joined
 from gradtx._tools._complex import parts as parts
 from gradtx._tools._control import run_if as run_if
+from gradtx._tools._hyperparameters import HyperState as HyperState
+from gradtx._tools._hyperparameters import Stateful as Stateful
+from gradtx._tools._hyperparameters import Tunable as Tunable
+from gradtx._tools._hyperparameters import hyperparameters as hyperparameters
+from gradtx._tools._hyperparameters import signature_of as signature_of
+from gradtx._tools._hyperparameters import stateful as stateful
+from gradtx._tools._hyperparameters import tunable as tunable
 from gradtx._tools._kinds import Bound as Bound
 from gradtx._tools._kinds import Decay as Decay
 from gradtx._tools._kinds import Deferred as Deferred
@@ -18,23 +32,26 @@ from gradtx._tools._kinds import Fraction as Fraction
 from gradtx._tools._kinds import Identifier as Identifier
 from gradtx._tools._kinds import Interval as Interval
 from gradtx._tools._kinds import Key as Key
+from gradtx._tools._kinds import LearningRate as LearningRate
 from gradtx._tools._kinds import Name as Name
 from gradtx._tools._kinds import NonNegative as NonNegative
 from gradtx._tools._kinds import Real as Real
 from gradtx._tools._kinds import Seed as Seed
-from gradtx._tools._kinds import hyperparameters as hyperparameters
+from gradtx._tools._kinds import folded_key as folded_key
 from gradtx._tools._kinds import is_real_scalar as is_real_scalar
 from gradtx._tools._kinds import is_zero as is_zero
 from gradtx._tools._kinds import typed_key as typed_key
+from gradtx._tools._lookup import Scalars as Scalars
+from gradtx._tools._lookup import Slots as Slots
 from gradtx._tools._numerics import abs_sq as abs_sq
 from gradtx._tools._numerics import magnitude as magnitude
 from gradtx._tools._numerics import ratio as ratio
 from gradtx._tools._numerics import root as root
 from gradtx._tools._numerics import times_plus as times_plus
 from gradtx._tools._record import Record as Record
-from gradtx._tools._record import same as same
 from gradtx._tools._rounding import ROUNDINGS as ROUNDINGS
 from gradtx._tools._rounding import Rounding as Rounding
+from gradtx._tools._rounding import check_rounding_key as check_rounding_key
 from gradtx._tools._rounding import round_to as round_to
 from gradtx._tools._select import Mask as Mask
 from gradtx._tools._select import Selector as Selector
@@ -54,8 +71,11 @@ from gradtx._tools._trees import is_trainable as is_trainable
 from gradtx._tools._trees import map_trained as map_trained
 from gradtx._tools._trees import wide as wide
 from gradtx._tools._trees import widen as widen
+from gradtx._tools._types import Extra as Extra
 from gradtx._tools._types import Number as Number
 from gradtx._tools._types import Tree as Tree
 from gradtx._tools._words import code_of as code_of
 from gradtx._tools._words import is_key as is_key
+from gradtx._tools._words import listed as listed
+from gradtx._tools._words import same as same
 from gradtx._tools._words import summary as summary

@@ -1,36 +1,45 @@
-"""The kinds of fields: what a record checks when it is made, numbers and hyperparameters above all."""
+"""The kinds of fields: what a record or a public function accepts, above all numbers and hyperparameters."""
 
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Self, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Any, Self, TypeAlias, TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
-from gradtx._tools._arguments import kinds_of
 from gradtx._tools._record import Record
+from gradtx._tools._types import Number
 from gradtx._tools._words import code_of, is_key, summary
+
+Change: TypeAlias = Callable[[object], Any]
+"""A function from a number or a schedule to another one, or to an error."""
 
 
 class Deferred(Record):
-    """A record that stands for a number whose value is known only at a step."""
+    """A record that stands for a number which is known only at a step."""
 
-    def starting(self, change: Callable[[Any], Any]) -> Self:
-        """A copy that starts from `change` of its number, if it starts from one."""
+    def starting(self, change: Change) -> Self:
+        """Returns a copy with `change` of the number that the record starts from, if it starts from one."""
         del change
         return self
 
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """The range of a numeric field: `low <= value < high`; `<= high` where `closed`, `low <` where `above`.
+    """The range of a numeric field.
 
-    A `hyper` field is a hyperparameter: besides a number it takes a schedule or `tunable(number)`. A `whole` number is
-    an int.
+    Args:
+        low: The lower bound, inclusive unless `above`.
+        high: The upper bound, exclusive unless `closed`.
+        closed: Whether the upper bound is allowed.
+        above: Whether the lower bound is excluded.
+        hyper: Whether the field is a hyperparameter, which takes a schedule or `tunable(number)` too.
+        whole: Whether the number must be whole. A whole number becomes an int.
     """
 
     low: float = -math.inf
@@ -44,24 +53,21 @@ class Interval:
         low = f"{'(' if self.above or self.low == -math.inf else '['}{_limit(self.low)}"
         return f"{low}, {_limit(self.high)}{']' if self.closed else ')'}"
 
-    @property
-    def kinds(self) -> str:
-        return "a number, a schedule or tunable(number)" if self.hyper else "a number"
+    def check(self, where: str, value: object) -> Any:
+        """Returns `value` in its canonical form: a Python number, a scalar JAX array, a schedule or a tunable.
 
-    def check(self, where: str, value: Any) -> Any:
-        """`value` in its canonical form: a Python number, a scalar JAX array, a schedule or a tunable.
-
-        Concrete numbers are held against the range; a tracer has no value yet, and passes.
+        Concrete numbers are compared with the range. A tracer has no value yet and is accepted.
         """
         if isinstance(value, Deferred) and self.hyper:
             return value.starting(lambda start: self.check(where, start))
         if callable(value) and self.hyper:
             return value
         if not is_real_scalar(value):
-            raise TypeError(f"{where} must be {self.kinds}, got {summary(value)}")
+            expected = "a number, a schedule or tunable(number)" if self.hyper else "a number"
+            raise TypeError(f"{where} must be {expected}, got {summary(value)}")
         if isinstance(value, Tracer):
             return value
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)
         above = self.low < number if self.above else self.low <= number
         if not (above and (number <= self.high if self.closed else number < self.high)):
             raise ValueError(f"{where} must be in {self}, got {_number(value)}")
@@ -69,34 +75,32 @@ class Interval:
             raise ValueError(f"{where} must be a whole number, got {_number(value)}")
         if isinstance(value, jax.Array):
             return value
-        # -0.0 + 0.0 is 0.0: the two compare equal, so one compiled function serves both.
+        # The sum -0.0 + 0.0 is 0.0. The two compare equal, so one compiled function serves both.
         whole = self.whole or (isinstance(value, numbers.Integral) and not self.hyper)
-        return int(value) if whole else number + 0.0  # type: ignore[arg-type]
+        return int(value) if whole else number + 0.0
 
 
 def _limit(x: float) -> str:
-    """A large power of two as `2**31`."""
+    """A bound as text. A large power of two becomes `2**31`."""
     power = math.frexp(x)[1] - 1 if x > 2**20 and math.isfinite(x) else 0
     return f"2**{power}" if power and x == 2**power else f"{x:g}"
 
 
-def _number(value: Any) -> str:
-    return repr(value.item() if hasattr(value, "item") else value)
+def _number(value: Number) -> str:
+    return repr(value.item() if isinstance(value, jax.Array | np.ndarray | np.generic) else value)
 
 
 class Seed:
     """The kind of a field that holds an integer seed or a PRNG key."""
 
-    def check(self, where: str, value: Any) -> Any:
-        """A Python int, a scalar typed key, or a traced seed."""
+    def check(self, where: str, value: object) -> Any:
+        """Returns a Python int, a scalar typed key, or a traced seed."""
         if isinstance(value, jax.Array) and value.shape == () and is_key(value):
             return value
         if isinstance(value, jax.Array) and value.shape == (2,) and value.dtype == jnp.uint32:  # jax.random.PRNGKey
             return jax.random.wrap_key_data(value)
-        whole = is_real_scalar(value) and (
-            isinstance(value, numbers.Integral) or jnp.issubdtype(jnp.result_type(value), jnp.integer)
-        )
-        if not whole:
+        integral = isinstance(value, numbers.Integral)
+        if not is_real_scalar(value) or not (integral or jnp.issubdtype(jnp.result_type(value), jnp.integer)):
             raise TypeError(f"{where} must be an integer seed or a key made by jax.random.key, got {summary(value)}")
         if isinstance(value, Tracer):
             return value
@@ -105,34 +109,37 @@ class Seed:
         return int(value)
 
 
-def typed_key(seed: Any) -> jax.Array:
-    """What a field of the kind `Seed` holds, as a PRNG key."""
+def typed_key(seed: int | jax.Array) -> jax.Array:
+    """The PRNG key of a field of the kind `Seed`."""
     if isinstance(seed, jax.Array) and is_key(seed):
         return seed
     return jax.random.key(np.uint32(seed) if isinstance(seed, int) else seed)
 
 
+def folded_key(seed: int | jax.Array, *numbers: ArrayLike) -> jax.Array:
+    """A key that depends on a seed and on the numbers of the place where it is used, such as the step."""
+    key = typed_key(seed)
+    for number in numbers:
+        key = jax.random.fold_in(key, number)
+    return key
+
+
 class Identifier:
     """The kind of a field that holds a name."""
 
-    def check(self, where: str, value: Any) -> Any:
-        if value is not None and not (isinstance(value, str) and value.isidentifier()):
-            raise ValueError(f"{where} must be an identifier, got {code_of(value)}")
-        return value
+    def check(self, where: str, value: object) -> str | None:
+        """Returns `value`, a Python identifier or None."""
+        if value is None or (isinstance(value, str) and value.isidentifier()):
+            return value
+        raise ValueError(f"{where} must be an identifier, got {code_of(value)}")
 
 
 Name: TypeAlias = Annotated[Any, Identifier()]
-"""A name of one's own for a hyperparameter in the state, or None."""
+"""The name of a hyperparameter in the state, or None."""
 
 
-def hyperparameters(record: type[Record]) -> Mapping[str, Interval]:
-    """The hyperparameters among the fields of `record`, with their ranges."""
-    kinds = {name: kind for name, (kind, _) in kinds_of(record).items()}
-    return {name: kind for name, kind in kinds.items() if isinstance(kind, Interval) and kind.hyper}
-
-
-def is_real_scalar(value: Any) -> bool:
-    """Whether `value` is a number: a Python, NumPy or JAX scalar, real and not a bool, concrete or traced."""
+def is_real_scalar(value: object) -> TypeGuard[Number]:
+    """Whether `value` is a real number and not a bool: a Python, NumPy or JAX scalar, concrete or traced."""
     if isinstance(value, bool | np.bool_):
         return False
     if isinstance(value, jax.Array | np.ndarray | np.generic):
@@ -141,12 +148,12 @@ def is_real_scalar(value: Any) -> bool:
     return isinstance(value, numbers.Real)
 
 
-def is_zero(value: Any) -> bool:
-    """Whether there is none of it, whatever the step: a schedule, a tunable or a JAX array may be more than 0."""
+def is_zero(value: object) -> bool:
+    """Whether `value` is None, or zero at every step. A schedule, a tunable or a JAX array can have other values."""
     return value is None or (is_real_scalar(value) and not isinstance(value, jax.Array) and bool(value == 0))
 
 
-# The ranges that many fields share. Inside `update` a field is always a plain value, hence Any for the type checker.
+# The ranges that many fields share. Inside `update` a field is always a number, hence Any for the type checker.
 Decay: TypeAlias = Annotated[Any, Interval(0.0, 1.0)]
 """Decay rate of an average, in [0, 1)."""
 Fraction: TypeAlias = Annotated[Any, Interval(0.0, 1.0, closed=True)]
@@ -157,6 +164,8 @@ Bound: TypeAlias = Annotated[Any, Interval(0.0, float("inf"), closed=True)]
 """A bound ≥ 0; infinity means no bound."""
 Real: TypeAlias = Annotated[Any, Interval()]
 """Any finite number."""
+LearningRate: TypeAlias = Annotated[Any, Interval(0.0)]
+"""A step size η ≥ 0, finite."""
 
 Key: TypeAlias = Annotated[Any, Seed()]
 """An integer seed in [0, 2³²), or a key made by `jax.random.key`."""

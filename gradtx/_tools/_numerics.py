@@ -1,20 +1,20 @@
-"""Arithmetic that rules share: magnitudes, roots and ratios with finite derivatives, products at full precision."""
-
-from typing import Any
+"""Arithmetic that rules share: magnitudes, roots and ratios with finite derivatives, and exact products."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._tools._types import Number
+
 
 def abs_sq(g: jax.Array) -> jax.Array:
-    """|g|², real."""
+    """The squared magnitude |g|² of each element, real."""
     return g.real * g.real + g.imag * g.imag if jnp.iscomplexobj(g) else g * g
 
 
 @jax.custom_jvp
 def magnitude(x: jax.Array) -> jax.Array:
-    """|x|, with derivative 0 at 0; real."""
+    """The magnitude |x| of each element, real. Its derivative at 0 is 0."""
     return jnp.abs(x)
 
 
@@ -28,7 +28,7 @@ def _magnitude_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tup
 
 @jax.custom_jvp
 def root(x: jax.Array) -> jax.Array:
-    """√x, with derivative 0 at 0, so that a gradient of zero passes no NaN back through √g²."""
+    """The square root √x. Its derivative at 0 is 0, so that no NaN passes back through √g² from a gradient of zero."""
     return jnp.sqrt(x)
 
 
@@ -40,7 +40,7 @@ def _root_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 
 @jax.custom_jvp
 def ratio(a: jax.Array, b: jax.Array) -> jax.Array:
-    """The ratio a / b, and 0 with derivative 0 where b is 0; where b is NaN, so is the ratio."""
+    """The ratio a / b. If b is 0, the ratio and its derivative are 0. If b is NaN, the ratio is NaN."""
     b = jnp.asarray(b, a.dtype)
     return jnp.where(b == 0, jnp.zeros_like(a), a / b)
 
@@ -53,16 +53,16 @@ def _ratio_jvp(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) 
 
 
 def _ratio(a: jax.Array, b: jax.Array) -> jax.Array:
-    """The same in a form that is linear in a when it is transposed: hence the divisor of 1."""
+    """The ratio a / b, 0 if b is 0. The divisor of 1 makes it linear in a when JAX transposes it."""
     b = jnp.asarray(b, a.dtype)
     nothing = b == 0
     return jnp.where(nothing, jnp.zeros_like(a), a / jnp.where(nothing, jnp.ones_like(b), b))
 
 
-def times_plus(c: Any, x: jax.Array, y: Any) -> jax.Array:
-    """c·x + y, where a constant c keeps its double precision: in float32, c alone is off by up to 6e-8.
+def times_plus(c: Number, x: jax.Array, y: Number) -> jax.Array:
+    """The sum c·x + y, in which a Python number c keeps its double precision. In float32, c is off by up to 6e-8.
 
-    For slots and parameters: an x that is costly to compute would be stored in between, as it is used twice.
+    For slots and parameters. An x that is costly to compute would be stored in between, because it is used twice.
     """
     if isinstance(c, jax.Array) or jnp.finfo(x.dtype).bits > 32:
         return c * x + y

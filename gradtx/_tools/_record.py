@@ -1,33 +1,38 @@
-"""Techniques and schedules as data: frozen records that check their fields, print as code and compare by value."""
+"""Frozen records that check their fields, print as the code that makes them, and compare by value."""
 
 import dataclasses
 import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import ClassVar, Self, dataclass_transform
 
 import jax
 import numpy as np
 from jax.core import Tracer
 
-from gradtx._tools._arguments import bind, kinds_of
-from gradtx._tools._words import code_of, is_key
+from gradtx._tools._arguments import Idle, bind, kinds_of, refuse_idle
+from gradtx._tools._words import code_of, same
 
 
 @dataclass_transform(frozen_default=True)
 class Record:
-    """Base of everything that is data: a subclass becomes a frozen dataclass.
+    """The base class of techniques and schedules: a subclass becomes a frozen dataclass.
 
     A field is checked when the record is made if its annotation has an `Interval` or another object with a `check`,
     or is `bool` or a `Literal`. Two records are equal if their types and fields are equal. Concrete arrays are compared
     by value, and a tracer equals only itself. Equal records have the same hash, so a record can be a static argument
     of `jax.jit`.
+
+    Attributes:
+        label: The name of the public function that makes the record. By default, the class name in snake case.
+        idle: Field → the field, or fields, without which it has no effect. A value other than the default is an error.
     """
 
     label: ClassVar[str]
+    idle: ClassVar[Idle] = {}
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
         cls.label = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
@@ -37,9 +42,11 @@ class Record:
         for name, kind in kinds_of(type(self)).items():
             if name in vars(self):
                 object.__setattr__(self, name, kind.check(f"{self.label}: {name}", getattr(self, name)))
+        if self.idle:
+            refuse_idle(self.label, inspect.signature(type(self)), vars(self), self.idle)
 
-    def replace(self, fields: Mapping[str, Any]) -> Self:
-        """A copy with other values in some fields, taken as they are."""
+    def replace(self, fields: Mapping[str, object]) -> Self:
+        """Returns a copy with other values in some fields. The values are not checked."""
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__, **fields)
         return new
@@ -49,7 +56,7 @@ class Record:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if field.default is dataclasses.MISSING:
-                arguments.append(code_of(value))
+                arguments.append(f"{field.name}={code_of(value)}" if field.kw_only else code_of(value))
             elif not same(value, field.default):
                 arguments.append(f"{field.name}={code_of(value)}")
         return f"{self.label}({', '.join(arguments)})"
@@ -57,41 +64,27 @@ class Record:
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        mine, theirs = self.__dict__, other.__dict__
-        return mine.keys() == theirs.keys() and all(same(value, theirs[name]) for name, value in mine.items())
+        fields, others = self.__dict__, other.__dict__
+        return fields.keys() == others.keys() and all(same(value, others[name]) for name, value in fields.items())
 
     def __hash__(self) -> int:
         return hash((type(self), *(_hashable(value) for value in self.__dict__.values())))
 
 
-def same(a: Any, b: Any) -> bool:
-    """Equality that is never an array: concrete arrays are equal by dtype, shape and values, tracers by identity."""
-    if a is b:
-        return True
-    if type(a) is not type(b) or isinstance(a, Tracer):
-        return False
-    if isinstance(a, jax.Array | np.ndarray):
-        if a.dtype != b.dtype or a.shape != b.shape:
-            return False
-        a, b = (jax.random.key_data(x) if is_key(x) else x for x in (a, b))
-        return bool(np.array_equal(a, b))
-    return bool(a == b)
-
-
 def _bound(init: Callable[..., None], label: str) -> Callable[..., None]:
-    """`init`, whose complaints about missing and unknown arguments name the record as users know it."""
-    whole = inspect.signature(init)
-    signature = whole.replace(parameters=list(whole.parameters.values())[1:])
+    """The method `init` with errors about missing and unknown arguments that name the public function."""
+    _, *parameters = inspect.signature(init).parameters.values()  # the first is self
+    signature = inspect.Signature(parameters)
 
     @functools.wraps(init)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: Record, *args: object, **kwargs: object) -> None:
         bind(label, signature, args, kwargs)
         init(self, *args, **kwargs)
 
     return __init__
 
 
-def _hashable(value: Any) -> Any:
+def _hashable(value: object) -> object:
     if isinstance(value, Tracer):
         return id(value)
     return (value.shape, str(value.dtype)) if isinstance(value, jax.Array | np.ndarray) else value

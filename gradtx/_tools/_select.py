@@ -1,10 +1,10 @@
-"""Selectors: which parameters something applies to, by their paths, shapes and dtypes."""
+"""Selectors: a selector chooses parameters by their paths, shapes and dtypes."""
 
 import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -12,68 +12,74 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx._tools._paths import paths
-from gradtx._tools._record import Record, code_of
+from gradtx._tools._record import Record
 from gradtx._tools._trees import Flat, flatten, is_trainable
+from gradtx._tools._types import Tree, Treedef
+from gradtx._tools._words import code_of, listed, summary
 
-Selector: TypeAlias = str | re.Pattern[str] | Callable[..., Any] | Sequence[Any] | Any
+Selector: TypeAlias = str | re.Pattern[str] | Callable[..., object] | Sequence[object] | Tree
 """A glob or a regular expression on the parameter's path, a predicate, a tree of booleans, or a list of these.
 
 A path joins keys, attributes and indices by slashes, as in "layers/0/kernel". The box that NNX puts around an array is
-no part of it.
+no part of the path.
 
 - A string is a glob. The whole path must match, and `*` matches slashes too. "*/kernel" also selects a "kernel" at the
   top of the tree.
-- `re.compile(...)` is a regular expression, which is searched for anywhere in the path.
+- `re.compile(...)` is a regular expression. It can match anywhere in the path.
 - A function of two arguments is a predicate `(path, array)`.
-- A function of one argument takes the tree of parameters and gives a tree of booleans, as optax's masks do:
+- A function of one argument takes the tree of parameters and returns a tree of booleans, as optax's masks do:
   `lambda params: jax.tree.map(lambda x: x.ndim > 1, params)`.
-- A tree of booleans has the paths of the parameters, or those of their upper levels. The containers need not be the
-  same: a `FrozenDict` may stand for a `dict`, and the state of `nnx.split` for that of `nnx.state`.
-- A list of selectors selects what any of them selects.
+- A tree of booleans has the paths of the parameters, or the paths of their upper levels. The containers can differ:
+  a `FrozenDict` stands for a `dict`, and the state of `nnx.split` for that of `nnx.state`.
+- A list of selectors selects a parameter if any of them does.
 
 Functions see a `jax.ShapeDtypeStruct` in the place of each array. They decide by name, shape and dtype, never by
-values, so that their answer is the same at every step. In an `update` without parameters the dtypes are unknown, and to
-ask for one is an error.
+values, so that their answer is the same at every step. In an `update` without parameters the dtypes are unknown, and
+reading one is an error.
 """
+
+Trained: TypeAlias = dict[int, tuple[str, Any]]
+"""Number of a trained leaf → its path, and its shape and dtype."""
 
 
 class BoolTree(Record):
-    """A tree of booleans that hashes, for it is part of a transformation."""
+    """A tree of booleans. Unlike the tree itself, it hashes, as a part of a transformation must."""
 
-    leaves: Any
-    treedef: Any
+    leaves: tuple[bool, ...]
+    treedef: Treedef
 
     def __repr__(self) -> str:
         return repr(jax.tree.unflatten(self.treedef, self.leaves))
 
 
 class AnyOf(Record):
-    """Several selectors."""
+    """Several selectors. Each of them selects."""
 
-    selectors: tuple[Any, ...]
+    selectors: tuple[Selector, ...]
 
     def __repr__(self) -> str:
         return f"[{', '.join(map(code_of, self.selectors))}]"
 
 
 class Shaped:
-    """An array of known shape and unknown dtype, in the place of a parameter."""
+    """A parameter of known shape and unknown dtype."""
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape, self.ndim, self.size = shape, len(shape), int(np.prod(shape))
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype:
         raise ValueError(
-            "a selector asks for a dtype, which is known only with the parameters: call update(grads, state, params)"
+            "update: a selector reads the dtype of a parameter, which is unknown without the parameters; call "
+            "update(grads, state, params)"
         )
 
 
 class Selects:
     """The kind of a field that holds a selector."""
 
-    def check(self, where: str, value: Any) -> Any:
-        """`value` in a form that hashes."""
+    def check(self, where: str, value: Selector) -> Selector:
+        """Returns `value` in a form that hashes."""
         if _is_plain(value) or isinstance(value, BoolTree | AnyOf):
             return value
         if isinstance(value, list | tuple) and any(map(_is_plain, value)) and not any(map(_is_bool, value)):
@@ -82,17 +88,17 @@ class Selects:
         if not leaves or not all(_is_bool(leaf) for leaf in leaves):
             raise TypeError(
                 f"{where} must be a glob, a compiled regular expression, a predicate (path, array), a tree of "
-                f"booleans, a function from the parameters to one, or a list of these, got {value!r}"
+                f"booleans, a function from the parameters to one, or a list of these, got {summary(value)}"
             )
         return BoolTree(tuple(map(bool, leaves)), treedef)
 
 
-Mask: TypeAlias = Annotated[Any, Selects()]
-"""A selector, as a rule declares it."""
+Mask: TypeAlias = Annotated[Selector, Selects()]
+"""A selector, as a field or an argument declares it."""
 
 
-def matrices_only(path: str, array: Any) -> bool:
-    """A selector of everything but scalars and vectors, that is of no biases and no scales of normalisation layers.
+def matrices_only(path: str, array: jax.ShapeDtypeStruct) -> bool:
+    """Selects arrays of two or more dimensions: no biases, and no scales of normalisation layers. A `Selector`.
 
     >>> import gradtx as gx
     >>> gx.adamw(1e-3, weight_decay=0.1, mask=gx.matrices_only)
@@ -103,54 +109,53 @@ def matrices_only(path: str, array: Any) -> bool:
 
 
 def select(selector: Selector, params: Flat, where: str, check: bool = True, dtypes: bool = True) -> dict[int, bool]:
-    """Whether `selector` selects each of the leaves that are trained, by number.
+    """Finds the parameters that `selector` selects: number of a trained leaf → whether it is selected.
 
     Args:
-        selector: What `Selects.check` gave.
+        selector: A selector as `Selects.check` returns it.
         params: The parameters, or `jax.ShapeDtypeStruct`s.
-        where: What errors begin with.
-        check: Whether it is an error that nothing is selected.
-        dtypes: Whether the dtypes are those of the parameters.
+        where: The beginning of errors: the stage and the argument.
+        check: Whether selecting nothing is an error.
+        dtypes: Whether the dtypes are those of the parameters, so that selectors can read them.
 
     Raises:
-        ValueError: it selects none of the trained parameters, or a tree of booleans does not fit them.
+        ValueError: The selector selects no trained parameter, or a tree of booleans does not fit the parameters.
     """
-    trained: dict[int, tuple[str, Any]] = dict(params.trained())
+    trained: Trained = dict(params.trained())
     if not dtypes:
         trained = {i: (path, Shaped(array.shape)) for i, (path, array) in trained.items()}
     chosen = _chosen(selector, params, trained, where)
     if check and trained and not any(chosen.values()):
-        names = [repr(name) for name, _ in trained.values()]
-        shown = ", ".join(names[:50]) + f" and {len(names) - 50} more" * (len(names) > 50)
-        raise ValueError(f"{where} selects no parameter: {selector!r}; the paths are {shown}")
+        names = listed([repr(path) for path, _ in trained.values()], 50)
+        raise ValueError(f"{where} selects no parameter: {code_of(selector)}; the paths are {names}")
     return chosen
 
 
-def _chosen(selector: Any, params: Flat, trained: dict[int, tuple[str, Any]], where: str) -> dict[int, bool]:
+def _chosen(selector: Selector, params: Flat, trained: Trained, where: str) -> dict[int, bool]:
     if isinstance(selector, AnyOf):
         several = [_chosen(one, params, trained, where) for one in selector.selectors]
-        return {i: any(found[i] for found in several) for i in trained}
+        return {i: any(chosen[i] for chosen in several) for i in trained}
     if callable(selector) and _takes_a_tree(selector):
         selector = _mask_of(selector, params, trained, where)
     if isinstance(selector, BoolTree):
         return _broadcast(selector, params, trained, where)
-    return {i: matches(selector, *at) for i, at in trained.items()}
+    return {i: matches(selector, path, array) for i, (path, array) in trained.items()}
 
 
-def matches(selector: Any, path: str, array: Any) -> bool:
+def matches(selector: Selector, path: str, array: jax.ShapeDtypeStruct) -> bool:
     """Whether a glob, a regular expression or a predicate selects the parameter at `path`."""
     if isinstance(selector, str):
         return fnmatch.fnmatchcase(path, selector) or fnmatch.fnmatchcase(f"/{path}", selector)
     if isinstance(selector, re.Pattern):
         return selector.search(path) is not None
-    answer = selector(path, array)
+    answer = selector(path, array) if callable(selector) else None
     if not _is_bool(answer):
-        raise TypeError(f"the selector {selector!r} must answer True or False, got {answer!r} for {path!r}")
+        raise TypeError(f"the selector {code_of(selector)} must return True or False, got {answer!r} for {path!r}")
     return bool(answer)
 
 
-def _takes_a_tree(function: Callable[..., Any]) -> bool:
-    """Whether a function takes the tree of parameters: it requires one argument, and a predicate two."""
+def _takes_a_tree(function: Callable[..., object]) -> bool:
+    """Whether a function takes the tree of parameters. Such a function requires one argument, a predicate two."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -160,25 +165,24 @@ def _takes_a_tree(function: Callable[..., Any]) -> bool:
     return len(required) == 1 and not any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
 
 
-def _mask_of(function: Any, params: Flat, trained: dict[int, tuple[str, Any]], where: str) -> BoolTree:
-    """The tree of booleans that a function makes of the parameters."""
-    shown = [trained[i][1] if i in trained else None for i in range(len(params.leaves))]
-    given = params.unflatten(shown)
+def _mask_of(function: Callable[..., object], params: Flat, trained: Trained, where: str) -> BoolTree:
+    """The tree of booleans that a function returns for the tree of parameters."""
+    arrays = params.unflatten([trained[i][1] if i in trained else None for i in range(len(params.leaves))])
     try:
-        answer = function(given)
+        answer = function(arrays)
     except (TypeError, AttributeError) as error:
         raise TypeError(
-            f"{where}: the function {code_of(function)} of the parameters failed: {error}; it must go by shapes and "
-            "dtypes, not by values, and a predicate takes two arguments, (path, array)"
+            f"{where}: the function {code_of(function)} of the parameters failed: {error}; it must use shapes and "
+            "dtypes, not values, and a predicate takes two arguments, (path, array)"
         ) from error
-    found = Selects().check(f"{where}: what {code_of(function)} gives", answer)
-    if not isinstance(found, BoolTree):
-        raise TypeError(f"{where}: {code_of(function)} must give a tree of booleans, got {answer!r}")
-    return found
+    mask = Selects().check(f"{where}: the result of {code_of(function)}", answer)
+    if not isinstance(mask, BoolTree):
+        raise TypeError(f"{where}: {code_of(function)} must return a tree of booleans, got {summary(answer)}")
+    return mask
 
 
-def _broadcast(selector: BoolTree, params: Flat, trained: dict[int, tuple[str, Any]], where: str) -> dict[int, bool]:
-    """The boolean of each trained leaf: by the structure, or where containers differ by the paths."""
+def _broadcast(selector: BoolTree, params: Flat, trained: Trained, where: str) -> dict[int, bool]:
+    """The boolean of each trained leaf: by the structure of the trees, or by paths if their containers differ."""
     tree = params.unflatten(range(len(params.leaves)))
     try:
         parts = selector.treedef.flatten_up_to(tree)
@@ -188,19 +192,21 @@ def _broadcast(selector: BoolTree, params: Flat, trained: dict[int, tuple[str, A
     return {i: chosen[i] for i in trained}
 
 
-def _by_path(selector: BoolTree, trained: dict[int, tuple[str, Any]], where: str) -> dict[int, bool]:
+def _by_path(selector: BoolTree, trained: Trained, where: str) -> dict[int, bool]:
     booleans = dict(zip(paths(selector.treedef), selector.leaves, strict=True))
     chosen: dict[int, bool] = {}
     missing: list[str] = []
     for i, (path, _) in trained.items():
+        # The path itself, or one of its parents.
         ends = [len(path), *(k for k, letter in enumerate(path) if letter == "/"), 0]
-        found = next((path[:end] for end in ends if path[:end] in booleans), None)
-        if found is None:
+        covering = next((path[:end] for end in ends if path[:end] in booleans), None)
+        if covering is None:
             missing.append(path)
         else:
-            chosen[i] = booleans[found]
+            chosen[i] = booleans[covering]
     if missing:
-        surplus = [path for path in booleans if not any(f"{at}/".startswith(f"{path}/") for at, _ in trained.values())]
+        children = [f"{path}/" for path, _ in trained.values()]
+        surplus = [path for path in booleans if not any(child.startswith(f"{path}/") for child in children)]
         more = f", but has one for {', '.join(surplus[:3])}" if surplus else ""
         raise ValueError(
             f"{where} must be a tree of booleans like the parameters: it has none for {', '.join(missing[:3])}{more}"
@@ -208,11 +214,11 @@ def _by_path(selector: BoolTree, trained: dict[int, tuple[str, Any]], where: str
     return chosen
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> TypeGuard[str | re.Pattern[str] | Callable[..., object]]:
     return isinstance(value, str | re.Pattern) or (callable(value) and not is_trainable(value))
 
 
-def _is_bool(value: Any) -> bool:
+def _is_bool(value: object) -> bool:
     if isinstance(value, Tracer):
         return False
     return isinstance(value, bool | np.bool_) or (

@@ -7,10 +7,11 @@ import jax
 from jax.core import Tracer
 
 from gradtx._tools._kinds import Interval
+from gradtx._tools._words import summary
 
 
 class Several(tuple):
-    """A tuple that prints functions by name, and in which a tracer equals itself alone, as in a record."""
+    """A tuple that prints functions by name, and in which a tracer equals only itself, as in a record."""
 
     def __repr__(self) -> str:
         words = [getattr(x, "__qualname__", None) or repr(x) for x in self]
@@ -30,22 +31,28 @@ class Several(tuple):
 
 
 class Each:
-    """The kind of a field that holds numbers of one `Interval`, and with `callables` schedules among them."""
+    """The kind of a field that holds numbers of one `Interval`.
+
+    Args:
+        interval: The range of each number.
+        callables: Whether schedules are allowed among the numbers.
+        ascending: Whether the numbers must be in ascending order; whole numbers then become ints.
+    """
 
     def __init__(self, interval: Interval, callables: bool = False, ascending: bool = False) -> None:
         self.interval, self.callables, self.ascending = interval, callables, ascending
 
-    def check(self, where: str, value: Any) -> Several:
-        """Python numbers, tracers and schedules, in a tuple."""
+    def check(self, where: str, value: object) -> Several:
+        """Returns Python numbers, tracers and schedules in a tuple."""
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise TypeError(f"{where} must be a list or a tuple, got {value!r} ({type(value).__name__})")
-        found = Several(self._one(f"{where}[{i}]", x) for i, x in enumerate(value))
-        known = [x for x in found if not isinstance(x, Tracer)]
+            raise TypeError(f"{where} must be a list or a tuple, got {summary(value)}")
+        several = Several(self._one(f"{where}[{i}]", x) for i, x in enumerate(value))
+        known = [x for x in several if not isinstance(x, Tracer)]
         if self.ascending and sorted(known) != known:
-            raise ValueError(f"{where} must be in ascending order, got {found}")
-        return found
+            raise ValueError(f"{where} must be in ascending order, got {several}")
+        return several
 
-    def _one(self, where: str, value: Any) -> Any:
+    def _one(self, where: str, value: object) -> Any:
         if self.callables and callable(value):
             return value
         value = self.interval.check(where, value)
@@ -54,9 +61,9 @@ class Each:
         return int(value) if self.ascending and isinstance(value, float) and value.is_integer() else value
 
 
-def one_more(label: str, name: str, many: Sequence[Any], boundaries: Sequence[Any]) -> None:
-    """A piece ends at every boundary, and one piece is the last."""
-    if len(many) != len(boundaries) + 1:
+def one_more(label: str, name: str, pieces: Sequence[object], boundaries: Sequence[object]) -> None:
+    """Checks that there is one piece more than boundaries: one piece follows the last boundary."""
+    if len(pieces) != len(boundaries) + 1:
         raise ValueError(
-            f"{label}: {name} must be one more than the {len(boundaries)} boundaries, got {len(many)}: {many}"
+            f"{label}: {name} must be one more than the {len(boundaries)} boundaries, got {len(pieces)}: {pieces}"
         )

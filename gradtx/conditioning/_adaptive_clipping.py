@@ -1,30 +1,30 @@
 """Adaptive gradient clipping."""
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gradtx._tools import Bound, NonNegative
 from gradtx.conditioning._norms import clip_to, norm
-from gradtx.core import Bound, NonNegative, Rule, Scope, as_transformation
+from gradtx.core import At, Rule, Scope, Slots, Updated, as_transformation
 
 
 class AdaptiveGradClip(Rule):
-    """uᵢ = gᵢ·min(1, λ·max(‖θᵢ‖, ε) / ‖gᵢ‖) for each unit i: no unit's gradient is larger than its parameters, times λ.
+    """Clips the gradient of each unit to λ times the norm of the parameters of the unit.
 
-    A unit is what one output is computed from. Its norms are taken over the whole of a scalar or a vector, over the
-    first axis of arrays with two or three (a matrix from inputs to outputs, or to heads times outputs), and over all
-    but the last axis of arrays with more (kernels of convolutions, outputs last). Axes of length 1 make no matrix of a
-    vector.
+    uᵢ = gᵢ·min(1, λ·max(‖θᵢ‖, ε) / ‖gᵢ‖) for each unit i. A unit is the set of parameters from which one output is
+    computed. Norms are taken over all of a scalar or a vector; over the first axis of an array with two or three axes
+    (a matrix from inputs to outputs, or to heads times outputs); and over all axes but the last of an array with more
+    (kernels of convolutions, outputs last). An array with at most one axis longer than 1 counts as a vector.
 
     Args:
-        clipping: λ ≥ 0; the paper has 0.01 to 0.16, less for larger batches.
-        eps: ε ≥ 0, so that parameters that start at zero can move.
+        clipping: λ ≥ 0; the paper has 0.01 to 0.16, smaller for larger batches.
+        eps: ε ≥ 0, which lets parameters that start at zero move.
 
-    Source: Brock et al. 2021, arXiv:2102.06171, equation 3. The same as `optax.adaptive_grad_clip`, whose default axes
-    these are (it has no default beyond five axes); PyTorch and Keras have none. PyTorch's layout has the outputs first.
-    The paper does not clip the last linear layer: leave it out. NaN and infinities stay visible in their unit, as in
+    Source: Brock et al. 2021, arXiv:2102.06171, equation 3. The paper does not clip the last linear layer: exclude it
+    with `only`. optax's `adaptive_grad_clip` has the same default axes, and none beyond five axes. PyTorch and Keras
+    have no counterpart; PyTorch's layout has the outputs first. NaN and infinities stay visible in their unit, as in
     `clip_by_global_norm`.
 
     >>> import gradtx as gx, jax.numpy as jnp
@@ -37,10 +37,11 @@ class AdaptiveGradClip(Rule):
     clipping: Bound
     eps: NonNegative = 1e-3
 
+    idle = {"eps": "clipping"}
     scope = Scope.LEAF
     needs = frozenset({"param"})
 
-    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:
         axes = _axes_of_a_unit(g.shape)
         bound = self.clipping * jnp.maximum(norm(at.param, axes), self.eps)
         return clip_to(g, bound, axes=axes), {}

@@ -1,25 +1,25 @@
 """Gradient centralisation."""
 
-from typing import Any
+from dataclasses import KW_ONLY
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Rule, Scope, as_transformation
+from gradtx.core import At, Rule, Scope, Slots, Updated, as_transformation
 
 
 class Centralize(Rule):
-    """uᵢ = gᵢ - mean(gᵢ) for each output i: the gradient of the weights of an output sums to zero.
+    """Subtracts from the gradient of each output its mean, so that the gradient of an output sums to zero.
 
-    Arrays with less than two axes pass as they are.
+    uᵢ = gᵢ - mean(gᵢ) for each output i. Arrays with fewer than two axes pass unchanged.
 
     Args:
-        output_last: Which axis counts the outputs. False, optax's and the default, is the first, as in PyTorch's
-            weights; True is the last, as in the kernels of Flax, Haiku and Keras.
+        output_last: Whether the last axis counts the outputs, as in the kernels of Flax, Haiku and Keras. By default
+            the first axis does, as in PyTorch's weights and in optax.
 
-    Source: Yong et al. 2020, arXiv:2004.01461, equation 1, where the mean is over the inputs of an output. That is
-    `output_last=True` in JAX's layouts, but `optax.centralize` always takes the first axis for the outputs. PyTorch
-    and Keras have none.
+    Source: Yong et al. 2020, arXiv:2004.01461, equation 1, where the mean is over the inputs of an output. In JAX's
+    layouts this is `output_last=True`, but `optax.centralize` always takes the first axis. PyTorch and Keras have no
+    counterpart.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> g = jnp.array([[1.0, 2.0], [5.0, 0.0]])
@@ -31,11 +31,12 @@ class Centralize(Rule):
      [ 2. -1.]]
     """
 
+    _: KW_ONLY
     output_last: bool = False
 
     scope = Scope.LEAF
 
-    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:
         if g.ndim < 2 or g.size == 0:
             return g, {}
         axes = tuple(range(g.ndim - 1) if self.output_last else range(1, g.ndim))

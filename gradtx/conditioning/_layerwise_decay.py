@@ -6,9 +6,10 @@ from typing import Annotated, Any, NamedTuple, Self
 import jax
 import numpy as np
 
-from gradtx.conditioning._layers import Depth, depths
+from gradtx._tools import Flat, Interval
+from gradtx.conditioning._depths import Depth, depths
 from gradtx.conditioning._norms import times
-from gradtx.core import Interval, Rule, as_transformation
+from gradtx.core import At, Rule, Slots, Updated, as_transformation
 
 
 class Layer(NamedTuple):
@@ -22,32 +23,33 @@ class Layer(NamedTuple):
 
 
 class LayerwiseDecay(Rule):
-    """u = d^(L - l)·g for a parameter of layer l = 0, …, L, from input to output; the last steps as without it.
+    """Makes smaller steps for the layers nearer to the input; the last layer is unaffected.
 
-    For the end of a chain: behind the learning rate, it makes one rate per layer, and decoupled weight decay shrinks
-    alike, as in PyTorch's parameter groups. In front of a rule that divides by the size of gradients, such as Adam's,
-    it has next to no effect.
+    u = d^(L - l)·g for a parameter of layer l = 0, …, L, counted from input to output. Put the stage at the end of a
+    chain. After the learning rate, each layer has its own learning rate, and decoupled weight decay is scaled too, as
+    with PyTorch's parameter groups. Before a rule that divides by the size of the gradients, such as Adam's, the stage
+    has almost no effect.
 
     Args:
         decay: d in (0, 1]; 0.8 for ELECTRA's smaller models, 1/2.6 for ULMFiT.
-        depth: The layer l of a parameter: a function of its path, or a sequence of globs and compiled regular
-            expressions from input to output, of which the first that matches counts; None reads the paths. L is the
-            largest that is found. See `gradtx.core.Selector` for paths.
+        depth: The layer l of a parameter: a function from path to l, or a sequence of globs and compiled regular
+            expressions from input to output, of which the first match counts. By default the layers are read off the
+            paths. L is the largest l. `gradtx.core.Selector` explains paths.
 
-    Layers are the names of the first level of the tree that is numbered: the indices of a list, or names like "block3",
-    "Dense_0", and Haiku's "linear", "linear_1". The search goes down into a name that stands alone, or that alone has
-    numbers further down. What is beside the numbers is a layer after them all, or, where a part of its path begins with
-    "emb", "token", "patch", "stem", "pos", "wte" or "wpe", one before them all. Several kinds of numbered names are of
-    the same layers if their numbers are the same and all kinds but one have vectors alone, as normalisation has.
-    Whatever else does not tell the order of layers is an error without `depth`. `describe` shows what was found.
-    Only layers that the transformation sees and trains are counted.
+    Layers are read off the first level of the tree that has numbered names: the indices of a list, or names like
+    "block3", "Dense_0", and Haiku's "linear", "linear_1". The search descends into a name that has no siblings, or
+    that is the only one with numbered names below it. A name beside the numbered ones belongs to a layer after them.
+    If a part of its path begins with "emb", "token", "patch", "stem", "pos", "wte" or "wpe", it belongs to a layer
+    before them. Several kinds of numbered names belong to the same layers if they have the same numbers and all kinds
+    but one hold only vectors, as normalisation layers do. Any other tree is an error without `depth`. `describe` shows
+    the layers. Only parameters that the transformation sees and trains are counted.
 
     Raises:
-        ValueError: at `init`, if paths do not tell the layers, or no glob matches a parameter.
+        ValueError: at `init`, if the paths do not show the layers, or if no glob matches a parameter.
 
     Sources: Howard & Ruder 2018, arXiv:1801.06146, §3.2 (discriminative fine-tuning); Clark et al. 2020,
-    arXiv:2003.10555, whose code leaves one more power between the head and the layer below it; Bao et al. 2021,
-    arXiv:2106.08254, whose code has the same layers for its model. In optax, `optax.partition` does it, given labels.
+    arXiv:2003.10555, whose code has one more power between the head and the layer below it; Bao et al. 2021,
+    arXiv:2106.08254, whose code has the same layers for its model. In optax, `optax.partition` does this from labels.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.chain(gx.sgd(1.0), gx.layerwise_decay(0.5))
@@ -62,18 +64,17 @@ class LayerwiseDecay(Rule):
 
     needs = frozenset({"param"})
 
-    def groups(self, params: Any, where: str, check: bool) -> Mapping[int, Hashable]:
-        del check
-        found = depths(self.depth, params.trained(), where)
-        last = max(found.values(), default=0)
-        return {i: Layer(depth, last) for i, depth in sorted(found.items(), key=lambda item: item[1])}
+    def groups(self, params: Flat, where: str) -> Mapping[int, Hashable]:
+        depth_of = depths(self.depth, params.trained(), where)
+        last = max(depth_of.values(), default=0)
+        return {i: Layer(depth, last) for i, depth in sorted(depth_of.items(), key=lambda item: item[1])}
 
-    def for_group(self, group: Any) -> Self:
+    def for_group(self, group: Layer) -> Self:
         factor = self.decay ** (group.last - group.depth)
         # An argument, so that equal arrays of all layers share a trace.
         return self.replace({"decay": np.float64(factor) if isinstance(factor, float) else factor, "depth": None})
 
-    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:
         return times(g, self.decay), {}
 
 

@@ -1,4 +1,4 @@
-"""Euclidean norms of gradients whose squares, or which themselves, may be out of the dtype's range."""
+"""Euclidean norms of gradients, also if their squares or their norms are out of the dtype's range."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -8,39 +8,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core import abs_sq, ratio
+from gradtx._tools import Number, abs_sq, ratio
 
 T = TypeVar("T")
 Axes: TypeAlias = tuple[int, ...] | None
-TOGETHER = 8  # arrays of one shape that share a trace: fewer cost more calls to compile, more cost more to trace
+TOGETHER = 8  # arrays of one shape that share a trace; fewer cost more calls to compile, more cost more to trace
 Factors: TypeAlias = tuple[jax.Array, jax.Array]
 
 
-def clip_factors(arrays: Sequence[jax.Array], bound: Any, eps: Any = 0.0, axes: Axes = None) -> Factors:
-    """Two factors whose product is min(1, c / (‖g‖ + ε)) for the norm of all arrays together.
+def clip_factors(arrays: Sequence[jax.Array], bound: Number, eps: Number = 0.0, axes: Axes = None) -> Factors:
+    """Two factors whose product is min(1, c / (‖g‖ + ε)), for the bound c and the norm of all arrays together.
 
-    By itself, c / ‖g‖ may be too small a number. The factors are 1 where nothing is clipped, 0 / 0 included. A norm
-    that is NaN compares false, and makes them NaN. Of one array, the norm may be taken over `axes`, which stay with
-    length 1.
+    The single factor c / ‖g‖ could be too small for the dtype. Both factors are 1 if nothing is clipped, also for
+    0 / 0. A norm of NaN compares false, and makes them NaN. With `axes`, the norm of one array is over these axes,
+    which keep the length 1.
     """
     if not arrays:
         return jnp.ones(()), jnp.ones(())
     dtype = max((jnp.finfo(x.dtype).dtype for x in arrays), key=lambda d: d.itemsize)
-    # One scale must do for all.
+    # One scale serves all arrays, so they need one dtype.
     return _of_norm(_factors, axes, [jnp.asarray(x, np.promote_types(x.dtype, dtype)) for x in arrays], bound, eps)
 
 
-def clip_to(g: jax.Array, bound: Any, eps: Any = 0.0, axes: Axes = None) -> jax.Array:
-    """g·min(1, c / (‖g‖ + ε))."""
+def clip_to(g: jax.Array, bound: Number, eps: Number = 0.0, axes: Axes = None) -> jax.Array:
+    """Clips the norm of an array to a bound c: g·min(1, c / (‖g‖ + ε))."""
     return times(g, *clip_factors([g], bound, eps, axes))
 
 
 def norm(x: jax.Array, axes: Axes = None) -> jax.Array:
-    """‖x‖ over `axes`, which stay with length 1; None takes all, and keeps none."""
+    """The norm ‖x‖ over `axes`, which keep the length 1. None takes all axes, and keeps none of them."""
     return _of_norm(jnp.divide, axes, [x])
 
 
-def _factors(size: jax.Array, scale: jax.Array, bound: Any, eps: Any) -> Factors:
+def _factors(size: jax.Array, scale: jax.Array, bound: Number, eps: Number) -> Factors:
     one, size = jnp.ones_like(size), size + eps * scale
     passes = size <= bound * scale
     # The inner `where` keeps the derivative finite where the outer one does not take its branch.
@@ -48,41 +48,47 @@ def _factors(size: jax.Array, scale: jax.Array, bound: Any, eps: Any) -> Factors
 
 
 def times(g: jax.Array, *factors: jax.Array) -> jax.Array:
-    """The product of g and real factors: of a complex g by its parts, as 1+0j would make NaN of inf and 0 of -0."""
+    """The product of g and real factors.
+
+    A complex g is multiplied part by part, because a product with 1+0j makes NaN of inf and 0 of -0.
+    """
     if jnp.iscomplexobj(g):
         return jax.lax.complex(times(g.real, *factors), times(g.imag, *factors))
     return functools.reduce(lambda x, factor: x * factor, factors, g)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _of_norm(function: Callable[..., T], axes: Axes, arrays: list[jax.Array], *args: Any) -> T:
-    """function(s·‖g‖, s, *args), where s is a power of two, less than 1 where ‖g‖ itself may overflow.
+def _of_norm(function: Callable[..., T], axes: Axes, arrays: list[jax.Array], *args: Number) -> T:
+    """Returns function(s·‖g‖, s, *args) for a power of two s, which is less than 1 if ‖g‖ itself can overflow.
 
-    What depends on the norm is computed in the branches: what comes after them is fused into every place of its use,
-    and so compiled and computed anew for each array.
+    The function runs inside the branches. After them, the compiler would fuse it into every place of its use, and
+    compile and compute it again for each array.
     """
     total = _sum_abs_sq(arrays, axes)
     limits, one = jnp.finfo(total.dtype), jnp.ones_like(total)
     too_small, too_large = total < limits.tiny / limits.eps**2, ~(total < limits.max)
     power = 2.0 ** (limits.maxexp * 5 // 8)  # 2^80 in float32: a power of two loses no digits
     scale = jnp.where(too_small, one * power, jnp.where(too_large, one / power, one))
-    # Under `vmap` over an explicitly sharded axis, JAX fails at a condition that reads what is not mapped. This is.
-    one, *mapped = (jnp.where(too_small, x, x) for x in (one, *args))
+    # Under `vmap` over an explicitly sharded axis, JAX needs all inputs of a condition to be mapped. These are.
+    one = jnp.where(too_small, one, one)
+    mapped = [one * x for x in args]
 
     def again() -> T:
-        # A barrier, as of gradients that are constants, such as zeros, the compiler would make s²·g², which is inf·0.
+        # Without the barrier, the compiler would turn constant gradients into s²·g², which is inf·0 for zeros.
         size = jnp.sqrt(_sum_abs_sq(jax.lax.optimization_barrier(arrays), axes, scale))
         return function(jnp.where(too_small, size / power, size), jnp.where(too_small, one, scale), *mapped)
 
-    # The arrays are read a second time only where it is needed.
+    # The arrays are read a second time only if the first sum is out of range.
     return jax.lax.cond(jnp.any(too_small | too_large), again, lambda: function(jnp.sqrt(total), one, *mapped))
 
 
 @_of_norm.defjvp
-def _of_norm_jvp(function: Callable[..., T], axes: Axes, primals: Any, tangents: Any) -> tuple[T, T]:
-    """d‖g‖ = Re Σ conj(g)/‖g‖·dg, and 0 at 0."""
+def _of_norm_jvp(
+    function: Callable[..., T], axes: Axes, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[T, T]:
+    """The derivative d‖g‖ = Re Σ conj(g)/‖g‖·dg, and 0 at 0."""
     (arrays, *args), (directions, *args_directions) = primals, tangents
-    size, scale = _of_norm(lambda *found: found, axes, arrays)
+    size, scale = _of_norm(lambda *size_and_scale: size_and_scale, axes, arrays)
     along = [_along(ratio(times(x, scale), size), dx, axes) for x, dx in zip(arrays, directions, strict=True)]
     moved = scale * functools.reduce(jax.lax.add, along), jnp.zeros_like(scale)
     return jax.jvp(function, (size, scale, *args), (*moved, *args_directions))
@@ -94,18 +100,18 @@ def _along(unit: jax.Array, x: jax.Array, axes: Axes) -> jax.Array:
 
 
 def _sum_abs_sq(arrays: list[jax.Array], axes: Axes, *scale: jax.Array) -> jax.Array:
-    kinds: dict[Any, list[jax.Array]] = {}
+    by_type: dict[object, list[jax.Array]] = {}
     for x in arrays:
-        kinds.setdefault(jax.typeof(x), []).append(x)
-    together = [alike[i : i + TOGETHER] for alike in kinds.values() for i in range(0, len(alike), TOGETHER)]
-    return functools.reduce(jax.lax.add, [_sum_of_alike(some, axes, *scale) for some in together])
+        by_type.setdefault(jax.typeof(x), []).append(x)
+    batches = [alike[i : i + TOGETHER] for alike in by_type.values() for i in range(0, len(alike), TOGETHER)]
+    return functools.reduce(jax.lax.add, [_sum_of_alike(batch, axes, *scale) for batch in batches])
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def _sum_of_alike(arrays: list[jax.Array], axes: Axes, *scale: jax.Array) -> jax.Array:
-    """The sum of squares of a few arrays, one by one, as each may be sharded in its own way.
+    """The sum of squares of a few arrays. Each array is reduced by itself, because its sharding can differ.
 
-    The scaled ones are added first and summed once: what is next to never run shall be compiled fast.
+    Scaled squares are added first and summed once, because that compiles fast and almost never runs.
     """
     squares = [abs_sq(times(x, *scale)) for x in arrays]
     squares = [functools.reduce(jax.lax.add, squares)] if scale else squares

@@ -1,32 +1,29 @@
-"""Complaints about a call of `update`, raised before any arithmetic."""
+"""Checks of the arguments of `update`, before any arithmetic."""
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
 
-from gradtx._tools import is_real_scalar, summary
+from gradtx._tools import Extra, Stateful, Tree, is_real_scalar, summary
+from gradtx.core._rule import Technique
 from gradtx.core._state import State
-from gradtx.core._stateful import Stateful
 
-_OPTAX = {"value", "grad", "value_fn"}  # what optax's line searches are told, and so whole chains
+_OPTAX = {"value", "grad", "value_fn"}  # the arguments of optax's line searches, which reach a whole chain
 
 
 def check_call(
-    stages: Mapping[str, Any], kept: Mapping[str, Stateful], state: Any, params: Any, extra: Mapping[str, Any]
+    techniques: Mapping[str, Technique], stateful: Mapping[str, Stateful], state: object, params: Tree, extra: Extra
 ) -> None:
-    """The state is one of ours, and all that stages and hyperparameters need was given under its right name."""
+    """Checks that `state` is a state of gradtx, and that each argument that a stage or hyperparameter needs is given.
+
+    An argument that nobody takes is ignored, as in optax, unless its name resembles that of a needed argument.
+    """
     if not isinstance(state, State):
         raise TypeError(f"update: the state must be the one that init returned, got {type(state).__name__}")
-    needs: dict[str, str] = {}
-    for name, stage in stages.items():
-        needs = dict.fromkeys(sorted(stage.needs - {"key"}), name) | needs
-    follower = next((name for name, value in kept.items() if value.follows_metric), None)
-    named = needs if follower is None else {"value": follower} | needs
-    taken = accepted(stages, kept)
-    for given in (name for name in extra if name not in taken | _OPTAX):
-        near = difflib.get_close_matches(given, named, n=1, cutoff=0.7)
-        if near:
-            raise TypeError(f"update: no stage takes {given}=; {named[near[0]]} needs {near[0]}=. Did you mean that?")
+    needs: dict[str, str] = {}  # argument → the first stage that needs it
+    for name, technique in techniques.items():
+        needs = dict.fromkeys(sorted(technique.needs - {"key"}), name) | needs
+    follower = next((name for name, hyperparameter in stateful.items() if hyperparameter.follows_metric), None)
+    _check_names(extra, accepted(techniques, stateful), needs if follower is None else {"value": follower} | needs)
     for need, name in needs.items():
         if need == "param" and params is None:
             raise ValueError(f"{name} needs the parameters: call update(grads, state, params)")
@@ -34,13 +31,21 @@ def check_call(
             raise TypeError(f"{name} needs the argument {need}: call update(grads, state, params, {need}=...)")
     metric = extra.get("value")
     if follower is not None and "value" not in extra:
-        raise TypeError(f"{follower} follows a metric: call update(..., value=metric), or value=None at a step without")
+        raise TypeError(f"{follower} follows a metric: call update(..., value=metric), or value=None without a metric")
     if follower is not None and metric is not None and not is_real_scalar(metric):
         raise TypeError(f"{follower} follows a metric: value must be a real scalar, got {summary(metric)}")
 
 
-def accepted(stages: Mapping[str, Any], kept: Mapping[str, Stateful]) -> frozenset[str]:
+def _check_names(extra: Extra, taken: frozenset[str], needs: Mapping[str, str]) -> None:
+    for argument in extra:
+        near = difflib.get_close_matches(argument, needs, n=1, cutoff=0.7)
+        if argument not in taken | _OPTAX and near:
+            needed = f"{needs[near[0]]} needs {near[0]}="
+            raise TypeError(f"update: no stage takes {argument}=; {needed}. Did you mean that?")
+
+
+def accepted(techniques: Mapping[str, Technique], stateful: Mapping[str, Stateful]) -> frozenset[str]:
     """The extra arguments of `update` that some stage or hyperparameter takes."""
-    follows = any(value.follows_metric for value in kept.values())
-    taken = frozenset[str]().union(*(stage.needs | stage.accepts() for stage in stages.values()))
+    follows = any(hyperparameter.follows_metric for hyperparameter in stateful.values())
+    taken = frozenset[str]().union(*(technique.needs | technique.accepts() for technique in techniques.values()))
     return taken | {"value"} if follows else taken

@@ -1,35 +1,41 @@
-"""The compiled pieces that `lift` runs: all rules of a segment on one array, and one rule's measure on all arrays."""
+"""The two compiled functions of a step: the rules of a segment on one array, and the measure of one rule.
+
+`leaf_function` makes the function of one kind of array. It widens the gradient to the dtype of the arithmetic, applies
+the rules one after the other, rounds the result once, and returns it with the new slots. Constant hyperparameters are
+compiled into it. Varying ones, and the scalars of the step, are arguments. `measure` computes these scalars: those that
+a rule prepares once per step, and those that it measures on all gradients.
+"""
 
 import dataclasses
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from gradtx._tools import Record, Rounding, as_real, joined, parts, round_to, typed_key, wide
+from gradtx._tools import Record, Rounding, Scalars, Slots, as_real, folded_key, joined, parts, round_to, wide
 from gradtx.core._resolve import LeafRule
 from gradtx.core._rule import At, Role, Rule, Scope
 
 R = TypeVar("R", bound=Record)
 
-Finish = Literal["update"] | Rounding
-"""What the last segment ends in: an update, or the new parameter under a rounding."""
+Finish: TypeAlias = Literal["update"] | Rounding
+"""The result of the last segment: an update, or the new parameter under a rounding."""
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Now:
-    """What all rules and all arrays of a step share.
+    """The values that all rules and all arrays share at a step.
 
     Attributes:
         step, count: See `At`.
-        value: The extra argument `value`, where a rule needs it.
-        key: For stochastic rounding.
+        value: The extra argument `value`, if a rule needs it.
+        key: The key for stochastic rounding.
     """
 
     step: jax.Array
@@ -38,16 +44,16 @@ class Now:
     key: Any = None
 
 
-class Scalars(NamedTuple):
-    """What one rule has at a step: the hyperparameters that vary, what it measured, and what the last step kept."""
+class RuleScalars(NamedTuple):
+    """The scalars of one rule at a step: varying hyperparameters, measured scalars, SCALAR slots of the last step."""
 
     hyper: Mapping[str, Any]
     measured: Mapping[str, Any]
-    kept: Mapping[str, Any]
+    before: Mapping[str, Any]
 
 
 class Operands(NamedTuple):
-    """The arrays of one rule on one parameter."""
+    """The arrays of one rule for one parameter."""
 
     g: Any
     slots: dict[str, Any]
@@ -56,126 +62,137 @@ class Operands(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def leaf_function(rules: tuple[LeafRule, ...], dtype: np.dtype, out: np.dtype | None, finish: Finish | None) -> Any:
-    """The rules on one array: arithmetic in `dtype`; with a `finish`, the result is rounded to `out`.
+def leaf_function(
+    rules: tuple[LeafRule, ...], dtype: np.dtype, out: np.dtype | None, finish: Finish | None
+) -> Callable[..., Any]:
+    """Compiles rules for one array. Leaves of one shape and dtype share a trace, because the function is cached.
 
-    Cached, so that leaves of one shape and dtype share one trace. The rules are static; what varies is an argument.
+    The arithmetic is in `dtype`. The result is in `out`, or without a `finish` in `dtype`, for the next segment.
     """
 
     def leaf(
-        g: Any, slots: Sequence[Any], param: Any, grad: Any, now: Now, scalars: Sequence[Scalars], index: Any
-    ) -> tuple[Any, list[dict[str, Any]]]:
+        g: jax.Array,
+        slots: Sequence[dict[str, jax.Array]],
+        param: jax.Array | None,
+        grad: jax.Array | None,
+        now: Now,
+        scalars: Sequence[RuleScalars],
+        index: jax.Array | None,
+    ) -> tuple[jax.Array, list[dict[str, jax.Array]]]:
         u: Any = jnp.asarray(g, dtype)
         p, grad = (None if x is None else jnp.asarray(x, dtype) for x in (param, grad))
-        new = []
-        for rule, slot, given in zip(rules, slots, scalars, strict=True):
-            u, kept = _apply(rule, Operands(u, slot, p, grad), now, given, dtype, index)
-            new.append(kept)
+        new_slots = []
+        for rule, slot, of_rule in zip(rules, slots, scalars, strict=True):
+            u, new = _apply(rule, Operands(u, slot, p, grad), now, of_rule, dtype, index)
+            new_slots.append(new)
         if finish == "update":
             u = jnp.asarray(u, out)
-        elif finish is not None:
-            key = jax.random.fold_in(now.key, index) if finish == "stochastic" else None
-            u = round_to(u + p, out, finish, key)
-        return u, new
+        elif finish is not None and out is not None:
+            key = jax.random.fold_in(now.key, index) if finish == "stochastic" and index is not None else None
+            u = round_to(u + p, out, key)
+        return u, new_slots
 
-    leaf.__name__ = "_then_".join(rule.name for rule in rules) or "apply"  # what profiles and jaxprs show
+    leaf.__name__ = "_then_".join(rule.name for rule in rules) or "apply"  # the name in profiles and jaxprs
     return jax.jit(leaf)
 
 
 def _apply(
-    static: LeafRule, given: Operands, now: Now, scalars: Scalars, dtype: np.dtype, index: Any
-) -> tuple[Any, dict[str, Any]]:
-    """One rule on one array, of which it sees each layer apart where there are axes of layers."""
+    static: LeafRule, operands: Operands, now: Now, scalars: RuleScalars, dtype: np.dtype, index: jax.Array | None
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Applies one rule to one array, or to each layer if there are axes of layers."""
     name, rule, axes, split = static
     rule = with_values(rule, scalars.hyper, dtype)
-    measured, kept_before = as_real(scalars.measured, dtype), as_real(scalars.kept, dtype)
+    measured = Scalars(f"{name}: at.measured", as_real(scalars.measured, dtype))
+    before = Scalars(f"{name}: at.scalars", as_real(scalars.before, dtype))
     split = split and dtype != wide(dtype, as_complex=False)
 
-    def update(given: Operands, key: Any) -> tuple[Any, dict[str, Any]]:
-        at = At(now.step, now.count, given.param, measured, kept_before, key, now.value, given.grad)
-        # A complex gradient meets its real second moment; all else is of one dtype already.
+    def update(operands: Operands, key: jax.Array | None) -> tuple[jax.Array, dict[str, jax.Array]]:
+        at = At(now.step, now.count, operands.param, measured, before, key, now.value, operands.grad)
+        # Only a complex gradient and its real second moment have different dtypes here.
         with jax.numpy_dtype_promotion("standard"):
-            u, kept = rule.update(given.g, SimpleNamespace(**given.slots), at)
-        if kept.keys() != given.slots.keys() or u.shape != given.g.shape:
+            u, new = rule.update(operands.g, Slots(**operands.slots), at)
+        if new.keys() != operands.slots.keys() or u.shape != operands.g.shape:
             raise TypeError(
-                f"{name}.update must return an array of shape {given.g.shape} and the slots {sorted(given.slots)}, "
-                f"got shape {u.shape} and {sorted(kept)}"
+                f"{name}.update must return an array of shape {operands.g.shape} and the slots "
+                f"{sorted(operands.slots)}, got shape {u.shape} and {sorted(new)}"
             )
-        return u, dict(kept)
+        return u, dict(new)
 
-    key = leaf_key(rule, name, now.step, index) if "key" in rule.needs else None
+    key = None
+    if "key" in rule.needs and index is not None:
+        key = folded_key(vars(rule)["key"], zlib.crc32(name.encode()), now.step, index)
     if split:
-        u, kept = jax.tree.map(joined, update(jax.tree.map(parts, given), key))
+        u, new = jax.tree.map(joined, update(jax.tree.map(parts, operands), key))
     else:
-        u, kept = _over_layers(update, axes, rule)(given, key)
-    for slot, old in given.slots.items():
-        if (shape := jnp.shape(kept[slot])) != old.shape:
+        u, new = _over_layers(update, axes, rule)(operands, key)
+    for slot, old in operands.slots.items():
+        if (shape := jnp.shape(new[slot])) != old.shape:
             raise TypeError(f"{name}.update: the slot {slot} must keep its shape {old.shape}, got {shape}")
-    return u, {slot: jnp.asarray(kept[slot], old.dtype) for slot, old in given.slots.items()}
+    return u, {slot: jnp.asarray(new[slot], old.dtype) for slot, old in operands.slots.items()}
 
 
-def _over_layers(update: Callable[[Operands, Any], Any], axes: Sequence[int], rule: Rule) -> Callable[..., Any]:
-    """`update` of each layer. Slots like the parameter have their layers on the same axis, the others on the first."""
+def _over_layers(update: Callable[..., Any], axes: Sequence[int], rule: Rule) -> Callable[..., Any]:
+    """Maps `update` over layers. A slot like the parameter has its layers on the same axis, others on the first."""
     if not axes:
         return update
     axis, inner = axes[0], _over_layers(update, axes[1:], rule)
 
-    def mapped(given: Operands, key: Any) -> Any:
-        slots = {name: axis if rule.slots[name].like is None else 0 for name in given.slots}
-        operands = Operands(axis, slots, *(None if x is None else axis for x in given[2:]))
-        keys = None if key is None else jax.random.split(key, given.g.shape[axis])
-        return jax.vmap(inner, (operands, None if key is None else 0), (axis, slots))(given, keys)
+    def mapped(operands: Operands, key: jax.Array | None) -> Any:
+        slots = {name: axis if rule.slots[name].like is None else 0 for name in operands.slots}
+        param, grad = (None if x is None else axis for x in (operands.param, operands.grad))
+        keys = None if key is None else jax.random.split(key, operands.g.shape[axis])
+        in_axes = Operands(axis, slots, param, grad), None if key is None else 0
+        return jax.vmap(inner, in_axes, (axis, slots))(operands, keys)
 
     return mapped
 
 
 class Lists(NamedTuple):
-    """What a measure sees, an entry for each gradient; None where the rule needs none of it."""
+    """The arrays of a measure, with one entry per gradient. None if the rule does not need them."""
 
     grads: Sequence[Any] | None = None
-    slots: Mapping[str, Any] = {}
+    slots: Mapping[str, Sequence[Any]] = {}
     param: Sequence[Any] | None = None
     grad: Sequence[Any] | None = None
 
 
 def measure(
-    name: str, rule: Rule, dtypes: tuple[np.dtype, ...], lists: Lists, now: Now, scalars: Scalars, value_fn: Any = None
+    name: str,
+    rule: Rule,
+    dtypes: tuple[np.dtype, ...],
+    lists: Lists,
+    now: Now,
+    scalars: RuleScalars,
+    value_fn: Callable[..., Any] | None = None,
 ) -> dict[str, Any]:
-    """The scalars that `rule` prepares and, if of tree scope, measures on all gradients, each in its dtype."""
+    """The scalars that a rule prepares and, if it has scope TREE, measures on all gradients, each in its dtype."""
     dtype = max(dtypes, key=lambda d: d.itemsize, default=np.dtype(np.float32))
     grads, param, grad = (
         None if leaves is None else [_converted(x, d) for x, d in zip(leaves, dtypes, strict=True)]
         for leaves in (lists.grads, lists.param, lists.grad)
     )
     rule = with_values(rule, scalars.hyper, dtype)
-    at = At(now.step, now.count, param, {}, scalars.kept, None, now.value, grad, value_fn)
-    found = dict(rule.prepare(at))
+    before = Scalars(f"{name}: at.scalars", scalars.before)
+    at = At(now.step, now.count, param, {}, before, None, now.value, grad, value_fn)
+    measured = dict(rule.prepare(at))
     if rule.scope is Scope.TREE:
-        at = At(now.step, now.count, param, found, scalars.kept, None, now.value, grad, value_fn)
-        found |= rule.measure(grads or [], SimpleNamespace(**lists.slots), at)
-    kept = [slot for slot, spec in rule.active_slots().items() if spec.role is Role.SCALAR]
-    if missing := [slot for slot in kept if slot not in found]:
+        at = dataclasses.replace(at, measured=Scalars(f"{name}: at.measured", measured))
+        measured |= rule.measure(grads or [], Slots(**lists.slots), at)
+    stored = [slot for slot, spec in rule.active_slots().items() if spec.role is Role.SCALAR]
+    if missing := [slot for slot in stored if slot not in measured]:
         raise TypeError(
-            f"{name}: prepare or measure must return the scalar slots {', '.join(missing)}, got {sorted(found)}"
+            f"{name}: prepare or measure must return the scalar slots {', '.join(missing)}, got {sorted(measured)}"
         )
-    return found
+    return measured
 
 
 compiled_measure = partial(jax.jit, static_argnames=("name", "rule", "dtypes"))(measure)
 
 
-def _converted(x: Any, dtype: np.dtype) -> Any:
+def _converted(x: ArrayLike, dtype: np.dtype) -> jax.Array:
     return x if isinstance(x, jax.Array) and x.dtype == dtype else jnp.asarray(x, dtype)
 
 
-def with_values(rule: R, hyper: Mapping[str, Any], dtype: np.dtype) -> R:
-    """`rule` with hyperparameters in the dtype of its arithmetic."""
+def with_values(rule: R, hyper: Mapping[str, ArrayLike], dtype: np.dtype) -> R:
+    """Returns `rule` with the values of hyperparameters, in the dtype of its arithmetic."""
     return rule.replace(as_real(hyper, dtype)) if hyper else rule
-
-
-def leaf_key(rule: Any, name: str, step: Any, index: Any) -> jax.Array:
-    """A key of this stage, this step and this leaf."""
-    key = typed_key(rule.key)
-    for number in (zlib.crc32(name.encode()), step, index):
-        key = jax.random.fold_in(key, number)
-    return key

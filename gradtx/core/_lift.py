@@ -1,122 +1,118 @@
-"""The interpreter: runs rules written for one array over trees of parameters.
+"""The interpreter of a chain: it makes the state, and runs rules written for one array over trees of parameters.
 
-A chain is cut into segments. A segment starts where a rule must `measure` all gradients first, and a tree stage is a
-segment of its own. Within a segment every parameter is handled on its own, all rules that see it in one function, so
-that the compiler sees a single expression. That function is a nested `jax.jit`: parameters of one shape and dtype that
-the same rules see are traced once.
+At `init`, the interpreter checks the parameters, lets each stage find the parameters that it sees, and makes the slots.
+At a step, it does this:
 
-`Lift` holds the stages, makes the state and finds what each stage sees; `_step.py` is one step; `_leaf.py` has the
-compiled functions.
+1. `check_call` checks the arguments of `update`, and hyperparameters that follow a metric observe it.
+2. A `Step` (`_step.py`) reads the state, and checks that gradients, parameters and slots fit together.
+3. The segments run one after the other. A segment starts at a rule that must `measure` all gradients first. A tree
+   stage is a segment of its own.
+4. Within a segment, each parameter is handled by itself. All rules that see the parameter form one function
+   (`_leaf.py`), so that the compiler sees a single expression. The function is a nested `jax.jit`: parameters of one
+   shape and dtype with the same rules are traced once.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import Flat, check_params, dtype_of, flatten, is_trainable
+from gradtx._tools import Extra, Flat, Tree, check_params, dtype_of, flatten, is_trainable, stateful
 from gradtx.core._check import accepted, check_call
 from gradtx.core._evaluate import evaluated
 from gradtx.core._leaf import Finish
-from gradtx.core._rule import Rule, Scope
+from gradtx.core._rule import Rule, Scope, Technique
 from gradtx.core._slots import init_slots
 from gradtx.core._stage import Axes, Stage
 from gradtx.core._state import State, from_state
-from gradtx.core._stateful import stateful
 from gradtx.core._step import Step
 from gradtx.core._tree_stage import TreeStage
 
-SeenBy = Mapping[str, list[Axes | None]]
-"""Stage name → for each leaf the axes of its layers, None where the stage does not see it. Stages that see all lack."""
+SeenBy: TypeAlias = Mapping[str, list[Axes | None]]
+"""Stage name → `Seen`. Stages that see all leaves whole are absent."""
 
 
 class Lift:
-    """`init` and `update` for a sequence of named stages."""
+    """The functions `init` and `update` of a sequence of named stages."""
 
-    noun = "gradients"  # what goes through the chain
+    noun = "gradients"  # the name of what goes through the chain, for errors
 
     def __init__(self, stages: Mapping[str, Stage]):
         self.stages = stages
-        self.techniques = {name: stage.technique for name, stage in stages.items()}
+        self.techniques: dict[str, Technique] = {name: stage.technique for name, stage in stages.items()}
         self.segments = _segments(self.techniques)
         self.stateful = stateful(self.techniques)
-        self._known: dict[Any, SeenBy] = {}
+        self._cache: dict[Hashable, SeenBy] = {}
 
-    def init(self, params: Any) -> State:
-        """The state before the first step; slots get the parameters' sharding."""
+    def init(self, params: Tree) -> State:
+        """The state before the first step. Slots have the sharding of their parameters."""
         flat = self.flatten(params)
         check_params(flat)
         self.check(flat)
         return self.state(flat)
 
-    def flatten(self, tree: Any) -> Flat:
-        """The leaves of the parameters or gradients."""
+    def flatten(self, tree: Tree) -> Flat:
+        """Flattens the parameters or the gradients."""
         return flatten(tree)
 
-    def cast(self, leaf: Any, dtype: Any) -> Any:
+    def cast(self, leaf: jax.Array, dtype: np.dtype) -> jax.Array:
         """A leaf in the dtype of the arithmetic."""
         return jnp.asarray(leaf, dtype)
 
     def seen(self, params: Flat, dtypes: bool = True) -> SeenBy:
-        """What each stage sees of the parameters. `dtypes` says whether their dtypes are known."""
+        """The leaves that each stage sees. `dtypes` says whether the dtypes are those of the parameters."""
         if not any(stage.views for stage in self.stages.values()):
             return {}
         arrays = tuple((np.shape(x), dtype_of(x)) if is_trainable(x) else None for x in params.leaves)
         try:
-            known = self._known.get(key := (params.treedef, arrays, dtypes))
-        except TypeError:  # a tree may hold what does not hash
+            cached = self._cache.get(key := (params.treedef, arrays, dtypes))
+        except TypeError:  # a treedef with static data that cannot be hashed
             return self._find_seen(params, False, "", dtypes)
-        if known is None:
-            if len(self._known) >= 64:
-                self._known.clear()
-            known = self._known[key] = self._find_seen(params, False, "", dtypes)
-        return known
+        if cached is None:
+            if len(self._cache) >= 64:
+                self._cache.clear()
+            cached = self._cache[key] = self._find_seen(params, False, "", dtypes)
+        return cached
 
     def _find_seen(self, params: Flat, check: bool, prefix: str, dtypes: bool = True) -> SeenBy:
-        found = {name: stage.axes(params, prefix + name, check, dtypes) for name, stage in self.stages.items()}
-        return {name: axes for name, axes in found.items() if axes is not None}
+        axes_of = {name: stage.axes(params, prefix + name, check, dtypes) for name, stage in self.stages.items()}
+        return {name: axes for name, axes in axes_of.items() if axes is not None}
 
     def check(self, flat: Flat, prefix: str = "") -> None:
-        """Stages find what they see among the parameters, and rules their groups, also those of parts."""
+        """Checks that selectors select some parameters, and that rules find their groups. Includes parts of stages."""
         seen = self._find_seen(flat, True, prefix)
         for name, stage in self.stages.items():
-            mine = stage.masked(flat, seen.get(name))
+            visible = stage.masked(flat, seen.get(name))
             if isinstance(stage.technique, Rule):
-                stage.technique.groups(mine, prefix + name, check=True)
+                stage.technique.groups(visible, prefix + name)
             for part, inner in stage.technique.parts().items():
-                inner._lift.check(mine, f"{prefix}{name}.{part}.")
+                inner._lift.check(visible, f"{prefix}{name}.{part}.")
 
     def state(self, flat: Flat) -> State:
-        """The state before the first step, for parameters that need not be the ones that stages select."""
+        """The state before the first step. A selector that selects no parameter is no error here."""
         seen, states = self.seen(flat), {}
         for name, stage in self.stages.items():
-            technique, mine = stage.technique, stage.masked(flat, seen.get(name))
+            technique, visible = stage.technique, stage.masked(flat, seen.get(name))
             if isinstance(technique, TreeStage) and not technique.keeps_state:
-                states[name] = technique.init(mine.unflatten(mine.leaves))
+                states[name] = technique.init(visible.unflatten(visible.leaves))
                 continue
-            parts = {part: inner._lift.state(mine) for part, inner in technique.parts().items()}
+            parts = {part: inner._lift.state(visible) for part, inner in technique.parts().items()}
             slots = parts | init_slots(name, stage, flat, seen.get(name), self.cast)
             if slots or isinstance(technique, TreeStage):
                 states[name] = slots
-        kept = {name: value.init() for name, value in self.stateful.items()}
-        return State(jnp.zeros((), jnp.int32), kept, states)
+        hyperparams = {name: value.init() for name, value in self.stateful.items()}
+        return State(jnp.zeros((), jnp.int32), hyperparams, states)
 
-    def update(self, updates: Any, state: State, params: Any = None, **extra_args: Any) -> tuple[Any, State]:
-        """(updates in the gradients' dtypes, state)."""
+    def update(self, updates: Tree, state: State, params: Tree = None, **extra_args: object) -> tuple[Any, State]:
+        """Returns (updates in the gradients' dtypes, state)."""
         return self.run(updates, state, params, extra_args, "update")
 
     def run(
-        self,
-        grads: Any,
-        state: State,
-        params: Any,
-        extra: Mapping[str, Any],
-        finish: Finish,
-        key: jax.Array | None = None,
+        self, grads: Tree, state: State, params: Tree, extra: Extra, finish: Finish, key: jax.Array | None = None
     ) -> tuple[Any, State]:
-        """One step: (updates, state), or (new parameters, state) where `finish` is a rounding."""
+        """Runs one step. Returns (updates, state), or (new parameters, state) if `finish` is a rounding."""
         check_call(self.techniques, self.stateful, state, params, extra)
         step = self.begin(grads, self._observed(state, extra.get("value")), params, extra)
         stages = dict(state.stages)
@@ -124,12 +120,12 @@ class Lift:
             stages |= step.run(names, finish if names is self.segments[-1] else None, key)
         return step.flat.unflatten(step.values), State(step.count, step.state.hyperparams, stages)
 
-    def begin(self, grads: Any, state: State, params: Any, extra: Mapping[str, Any]) -> Step:
-        """The step after its arguments were checked."""
+    def begin(self, grads: Tree, state: State, params: Tree, extra: Extra) -> Step:
+        """The step for checked arguments."""
         return Step(self, grads, state, params, extra)
 
-    def evaluated(self, params: Any, state: State) -> Any:
-        """The parameters to evaluate the model with."""
+    def evaluated(self, params: Tree, state: State) -> Any:
+        """The parameters for evaluating the model."""
         return evaluated(self, params, state)
 
     def accepts(self) -> frozenset[str]:
@@ -137,21 +133,21 @@ class Lift:
         return accepted(self.techniques, self.stateful)
 
     def _observed(self, state: State, metric: Any) -> State:
-        """The state after the hyperparameters that follow a metric have seen the one of this step, if there is one."""
-        followers = {} if metric is None else {n: kept for n, kept in self.stateful.items() if kept.follows_metric}
-        if not followers:
+        """The state after hyperparameters that follow a metric have observed it, unless the metric is None."""
+        followers = {n: value for n, value in self.stateful.items() if value.follows_metric}
+        if metric is None or not followers:
             return state
-        seen = {n: f.observe(from_state(state, "hyperparams", n), metric, state.step) for n, f in followers.items()}
-        return state._replace(hyperparams=state.hyperparams | seen)
+        after = {n: f.observe(from_state(state, "hyperparams", n), metric, state.step) for n, f in followers.items()}
+        return state._replace(hyperparams=state.hyperparams | after)
 
 
-def _segments(techniques: Mapping[str, Any]) -> list[list[str]]:
-    """The names of the stages, cut before each rule that measures and around each tree stage; the last are rules."""
+def _segments(techniques: Mapping[str, Technique]) -> list[list[str]]:
+    """The names of the stages, cut before each rule that measures and around each tree stage. The last are rules."""
     segments: list[list[str]] = [[]]
     for name, technique in techniques.items():
         if isinstance(technique, TreeStage):
             segments += [[name], []]
-        elif technique.scope is Scope.TREE:
+        elif isinstance(technique, Rule) and technique.scope is Scope.TREE:
             segments.append([name])
         else:
             segments[-1].append(name)

@@ -1,35 +1,41 @@
-"""What the author of a technique writes: a rule for one array.
+"""A rule for one array: the part of a technique that its author writes.
 
-A rule is a frozen record. Its fields are the hyperparameters, `slots` declares what it keeps for each parameter, and
-`update` is written for one array and reads like the paper. `needs` and `scope` say what else the rule must see. Rules
-know nothing of trees, `None` leaves, dtypes, masks or counters: the interpreter (`_lift.py`, `_step.py`, `_leaf.py`)
-handles these once, for all rules. Which parameters a rule sees, and whether it sees one layer of a stack at a time, is
-said by the stage that holds it (`_stage.py`).
+A rule is a frozen record.
+
+- Its fields are the hyperparameters, with their ranges in the annotations: `b1: Decay = 0.9`.
+- `slots` declares the arrays that the rule keeps between steps, per parameter.
+- `needs` and `scope` declare its further inputs: the parameter, a key, or all gradients of the tree.
+- `update` takes one array with its slots, and returns the update and the new slots. It reads like the paper.
+- `prepare` computes scalars once per step, and `measure` computes scalars over all gradients.
+
+An author sees no trees, no None leaves, no dtypes and no counters. The interpreter (`_lift.py`, `_step.py`, `_leaf.py`)
+handles these once, for all rules. The stage that holds a rule (`_stage.py`) decides which parameters the rule sees, and
+whether it sees one layer of a stack at a time. `tests/core/test_open.py` has five complete examples.
 """
 
 import dataclasses
 import enum
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
-from gradtx._tools import Flat, Interval, Record
-from gradtx.core._stateful import Stateful
+from gradtx._tools import Flat, Record, Slots, Stateful
 
-Schedule: TypeAlias = Callable[[Any], Any]
-Hyper: TypeAlias = float | jax.Array | Schedule | Stateful
-"""A hyperparameter as the user gives it: a number, a schedule `step -> value`, `tunable(number)`, or what follows a
+if TYPE_CHECKING:
+    from gradtx.core._transformation import Transformation
+
+ScheduleLike: TypeAlias = Callable[[Any], ArrayLike]
+"""A function from the step to a value: one of `gradtx.schedules`, one of optax's, or the user's."""
+Hyper: TypeAlias = float | jax.Array | ScheduleLike | Stateful
+"""A hyperparameter as users write it: a number, a schedule, `tunable(number)`, or a hyperparameter that follows a
 metric, such as `schedules.reduce_on_plateau(number)`."""
-
-# A hyperparameter as a rule declares it. Inside `update` it is always a plain value, hence Any for the type checker.
-LearningRate: TypeAlias = Annotated[Any, Interval(0.0)]
-"""Step size η ≥ 0, finite."""
 
 
 class Role(enum.Enum):
-    """What a slot is for: what sharding, storage codecs, `describe` and other frameworks' state keys go by."""
+    """The purpose of a slot, for sharding, storage codecs, `describe`, and the state keys of other frameworks."""
 
     FIRST_MOMENT = "first moment"
     SECOND_MOMENT = "second moment"
@@ -45,32 +51,38 @@ class Role(enum.Enum):
 
 
 class Scope(enum.Enum):
-    """How much of the tree a rule's `update` must see at once."""
+    """The part of the tree that a rule must see at once: one element, one array, or all arrays."""
 
     ELEMENT = "element"
     LEAF = "leaf"
     TREE = "tree"
 
 
+Updated: TypeAlias = tuple[jax.Array, Mapping[str, jax.Array]]
+"""The result of a rule for one array: the update, and the new slots by name."""
+
 Like: TypeAlias = Callable[[Any], Any] | str
-"""A function from the parameter to an array like the slot, or the name of a method that is one."""
+"""A function from the parameter to an array like the slot, or the name of a method that is such a function."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """An array that a rule keeps between steps, for each parameter (role SCALAR: one scalar for the stage).
+    """An array that a rule keeps between steps: one per parameter, or with the role SCALAR one number per stage.
 
     Args:
-        role: What it is for.
-        fill: Its value before the first step, or the name of the field that holds it; "param" is the parameter itself,
-            or what `like` makes of it.
-        when: Name of a field; the slot exists only where that field is neither None nor False.
-        dtype: The dtype of a SCALAR; `float` is float64 where JAX has it.
-        like: The slot has the shape, the dtype and the sharding of `like(param)`, an array, and exists only for
-            parameters where that is not None. It sees the parameter in the dtype of the arithmetic. Floating results
-            are kept in at least float32. Without `like`, the slot is like the parameter, and a SECOND_MOMENT of a
+        role: The purpose of the slot.
+        fill: The value before the first step, or the name of the field with that value. "param" stands for a copy of
+            the parameter, or of `like(param)`.
+        when: The name of a field. The slot exists only if the field is neither None nor False.
+        dtype: The dtype of a SCALAR. `float` is float64 if JAX has it enabled.
+        like: A function from the parameter, in the dtype of the arithmetic, to an array whose shape, dtype and
+            sharding the slot has. Floating results are kept in at least float32. The slot exists only for parameters
+            for which the result is not None. Without `like`, the slot is like the parameter, but a SECOND_MOMENT of a
             complex parameter is real. A product such as `p @ p.T` of an explicitly sharded parameter needs an
             `out_sharding`.
+
+    Raises:
+        TypeError: `like` or fill="param" for a SCALAR, or `dtype` for another role.
 
     >>> import jax.numpy as jnp
     >>> rows = Slot(Role.SECOND_MOMENT, like=lambda p: p.sum(-1) if p.ndim > 1 else None)
@@ -83,25 +95,28 @@ class Slot:
     like: Like | None = None
 
     def __post_init__(self) -> None:
-        if self.role is Role.SCALAR and self.like is not None:
-            raise TypeError("Slot: a SCALAR is one number for the stage and takes no like=")
+        scalar = self.role is Role.SCALAR
+        if scalar and (self.like is not None or self.fill == "param"):
+            raise TypeError("Slot: a SCALAR is one number for the stage and takes neither like= nor fill='param'")
+        if not scalar and self.dtype is not np.float32:
+            raise TypeError(f"Slot: dtype={self.dtype} has no effect with {self.role}; give like=, or leave out dtype")
 
 
 @dataclasses.dataclass(frozen=True)
 class At:
-    """What a rule may know at this step.
+    """The inputs of a rule at one step, besides the gradient and the slots.
 
     Attributes:
-        step: Updates done before this one, int32: what schedules see.
+        step: The number of updates done before this one, int32. Schedules are functions of it.
         count: `step + 1`, int32: the t of the papers.
-        param: The parameter, in the dtype of the arithmetic. Only where the rule `needs` "param".
+        param: The parameter, in the dtype of the arithmetic. Only if the rule `needs` "param".
         measured: The scalars that `prepare` and `measure` returned at this step; in `measure`, those of `prepare`.
-        scalars: The SCALAR slots as the last step left them.
-        key: A PRNG key of this parameter and this step. Only where the rule `needs` "key".
-        value, grad, value_fn: Extra arguments of `update`, where the rule `needs` them. `grad` is this parameter's.
+        scalars: The SCALAR slots after the last step.
+        key: A PRNG key for this parameter and this step. Only if the rule `needs` "key".
+        value, grad, value_fn: Extra arguments of `update`, if the rule `needs` them. `grad` is that of this parameter.
             `value_fn` is only for `measure`: it takes a list of arrays, in the place of `param`.
 
-    In `measure`, `param` and `grad` are lists with one entry for each gradient.
+    In `measure`, `param` and `grad` are lists with one entry per gradient.
     """
 
     step: jax.Array
@@ -116,11 +131,12 @@ class At:
 
 
 class Technique(Record):
-    """What a stage of a chain is: a rule for one array, or a stage that works on whole trees.
+    """The base class of rules, which see one array, and of tree stages, which see whole trees.
 
-    slots: name → `Slot`, what the technique keeps for each parameter.
-    needs: what it must be given.
-    lift: the interpreter of a chain with such a stage, if that needs one of its own.
+    Attributes:
+        slots: Name → `Slot`, the arrays that the technique keeps per parameter.
+        needs: The inputs that the technique requires.
+        lift: The interpreter of a chain with such a stage; None for `Lift`.
     """
 
     slots: ClassVar[Mapping[str, Slot]] = {}
@@ -128,15 +144,15 @@ class Technique(Record):
     lift: ClassVar[type | None] = None
 
     def accepts(self) -> frozenset[str]:
-        """Extra arguments that the stage may take although it does not need them."""
+        """The extra arguments of `update` that the stage can take without needing them."""
         return frozenset()
 
-    def parts(self) -> Mapping[str, Any]:
-        """The transformations that the stage holds, each under the key of its state in the stage's."""
+    def parts(self) -> Mapping[str, "Transformation"]:
+        """The transformations that the stage holds. Each has its state under the same name in the stage's state."""
         return {}
 
     def active_slots(self) -> Mapping[str, Slot]:
-        """The slots that exist under the fields of this technique."""
+        """The slots that exist for the values of this technique's fields."""
         return {
             name: slot
             for name, slot in self.slots.items()
@@ -145,72 +161,73 @@ class Technique(Record):
 
 
 class Rule(Technique):
-    """A technique for one array. Subclasses declare hyperparameters as fields, and:
+    """A technique for one array. Subclasses declare hyperparameters as fields, and define `update`.
 
-    slots: name → `Slot`, what is kept for each parameter.
-    scope: ELEMENT (each element on its own), LEAF (the whole array), TREE (`measure` sees all arrays first). Under
-        `stacked`, a rule of scope LEAF sees one layer at a time.
-    needs: of "param", "key", and the extra arguments "value", "grad", "value_fn". A rule that needs "key" has a
-        field `key`, annotated `Key`.
-    by_parts: whether complex arrays are to come as real ones, with the real and imaginary parts on a last axis of two.
+    Attributes:
+        slots: Name → `Slot`, the arrays that the rule keeps per parameter.
+        scope: ELEMENT if each element is updated by itself, LEAF if `update` needs the whole array, TREE if `measure`
+            needs all arrays first. Under `stacked`, a rule of scope LEAF sees one layer at a time.
+        needs: A subset of "param", "key", and the extra arguments "value", "grad", "value_fn". A rule that needs "key"
+            has a field `key`, annotated `Key`.
+        by_parts: Whether complex arrays arrive as real ones, with real and imaginary parts on a last axis of two.
     """
 
     scope: ClassVar[Scope] = Scope.ELEMENT
     by_parts: ClassVar[bool] = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         unknown = cls.needs - {"param", "key", "value", "grad", "value_fn"}
         if unknown:
             raise TypeError(f"{cls.__name__}.needs has unknown entries {sorted(unknown)}")
         if cls.groups is not Rule.groups and "param" not in cls.needs:
-            raise TypeError(f"{cls.__name__}: a rule with groups needs the parameters")
+            raise TypeError(f"{cls.__name__}: a rule with groups needs the parameters; add 'param' to needs")
         if (cls.measure is not Rule.measure) != (cls.scope is Scope.TREE):
             raise TypeError(f"{cls.__name__}: a rule has scope TREE exactly if it has a measure")
         shaped = [name for name, slot in cls.slots.items() if slot.like is not None]
         if shaped and (cls.scope is Scope.ELEMENT or cls.by_parts):
             raise TypeError(
-                f"{cls.__name__}: the slot {shaped[0]} has a shape of its own, so the rule sees whole arrays; declare "
-                "scope = Scope.LEAF or Scope.TREE, and by_parts = False"
+                f"{cls.__name__}: the slot {shaped[0]} has like=, so the rule sees whole arrays; declare scope = "
+                "Scope.LEAF or Scope.TREE, and by_parts = False"
             )
 
-    def groups(self, params: Flat, where: str, check: bool) -> Mapping[int, Hashable] | None:
-        """The group of each trained parameter, by number, in the order to describe them in; None where all are alike.
+    def groups(self, params: Flat, where: str) -> Mapping[int, Hashable] | None:
+        """The group of each trained parameter, by number, in the order of `describe`. None if all are alike.
 
-        It goes by names, shapes and dtypes only, and so is the same at `init`, which asks with `check`, and at every
-        step.
+        Groups depend on paths, shapes and dtypes only, and are therefore the same at every step. `where` is the name
+        of the stage, for errors.
         """
         return None
 
-    def for_group(self, group: Hashable) -> Self:
+    def for_group(self, group: Any) -> Self:
         """This rule for the parameters of one group, given the values of its hyperparameters at this step.
 
-        A field that it sets to an array is an argument of the compiled function, any other a part of it: groups whose
-        rules differ only in arrays are traced once.
+        A field that it sets to an array is an argument of the compiled function, and any other field is a constant in
+        it. Groups whose rules differ only in arrays are therefore traced once.
         """
         return self
 
     def prepare(self, at: At) -> Mapping[str, Any]:
-        """Scalars of this step that take no gradients, for `at.measured`: computed once, not once a parameter.
+        """Scalars of this step that need no gradients, for `at.measured`. They are computed once for all parameters.
 
-        A scalar that is named after a SCALAR slot is kept: it is in `at.scalars` at the next step.
+        A scalar with the name of a SCALAR slot is also stored: it is in `at.scalars` at the next step.
         """
         return {}
 
-    def measure(self, grads: Sequence[jax.Array], slots: Any, at: At) -> Mapping[str, Any]:
-        """Scalars over all gradients, for `at.measured`; those named after a SCALAR slot are kept.
+    def measure(self, grads: Sequence[jax.Array], slots: Slots, at: At) -> Mapping[str, Any]:
+        """Scalars over all gradients, for `at.measured`. Those with the name of a SCALAR slot are also stored.
 
-        `slots.name` is a list with an entry for each gradient: its slot, or None where it has none.
+        `slots.name` is a list with one entry per gradient: its slot, or None if it has no such slot.
         """
         raise NotImplementedError
 
-    def update(self, g: jax.Array, slot: Any, at: At) -> tuple[jax.Array, Mapping[str, jax.Array]]:
-        """(update, new slots) for one array: g and the slots `slot.name` come in one dtype of at least float32."""
+    def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:
+        """The update and the new slots for one array. All arrays arrive in one dtype of at least float32."""
         raise NotImplementedError
 
-    def evaluated(self, param: jax.Array, slot: Any, at: At) -> jax.Array:
-        """The parameter to evaluate the model with, given the one that is trained; see `evaluation_params`.
+    def evaluated(self, param: jax.Array, slot: Slots, at: At) -> jax.Array:
+        """The parameter for evaluating the model, given the trained one; see `evaluation_params`.
 
-        `at.count` is the number of updates done, and `at.scalars` has what the last one kept.
+        `at.count` is the number of updates done, and `at.scalars` has the SCALAR slots after the last one.
         """
         return param

@@ -1,14 +1,17 @@
-"""Slots before the first step, and the shapes that they must keep."""
+"""Slots: their values before the first step, and checks of their structure and shapes at every step."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from gradtx._tools import (
     Flat,
+    Stateful,
+    Tunable,
     check_leaves,
     check_structure,
     dtype_of,
@@ -18,24 +21,25 @@ from gradtx._tools import (
     place_of,
     summary,
     wide,
-    widen,
 )
 from gradtx.core._rule import Role, Slot, Technique
-from gradtx.core._stage import Axes, Stage
-from gradtx.core._stateful import Stateful
-from gradtx.core._tunable import Tunable
+from gradtx.core._stage import Axes, Seen, Stage
 
-Seen: TypeAlias = Sequence[Axes | None] | None
-"""For each leaf the axes of its layers, None where a stage does not see it; None for a stage that sees all whole."""
+Cast: TypeAlias = Callable[[jax.Array, np.dtype], jax.Array]
+"""A function that gives a leaf another dtype."""
+Shape: TypeAlias = tuple[int, ...]
 
 
-def init_slots(name: str, stage: Stage, params: Flat, seen: Seen, cast: Callable[[Any, Any], Any]) -> dict[str, Any]:
-    """Slot name → a tree like the parameters, or a scalar. None stands where the stage sees or keeps nothing."""
+def init_slots(name: str, stage: Stage, params: Flat, seen: Seen, cast: Cast) -> dict[str, Any]:
+    """The slots before the first step: name → a tree like the parameters, or a scalar.
+
+    None is in the place of parameters that the stage does not see, and of those that have no such slot.
+    """
     trees: dict[str, Any] = {}
-    models: dict[Any, Any] = {}  # one for all slots of a parameter that are like the same
+    models: dict[tuple[object, int], Any] = {}  # slots with the same `like` share an array
     for slot, spec in stage.technique.active_slots().items():
         fill = start(name, stage.technique, spec)
-        leaves: list[Any] = [None] * len(params.leaves)
+        leaves: list[jax.Array | None] = [None] * len(params.leaves)
         if spec.role is Role.SCALAR:
             trees[slot] = jnp.asarray(fill, spec.dtype)
             continue
@@ -46,7 +50,7 @@ def init_slots(name: str, stage: Stage, params: Flat, seen: Seen, cast: Callable
                 leaves[i] = _like_param(stage, spec, p, fill)
                 continue
             if (spec.like, i) not in models:
-                model = like(name, stage, slot, spec, layer_axes(stage, seen, i))
+                model = like(name, stage, slot, spec, stage.layer_axes(seen, i))
                 models[spec.like, i] = model(cast(p, wide(dtype_of(p))))
             leaves[i] = _like_model(models[spec.like, i], fill)
         trees[slot] = np.zeros(()) if spec.like is not None and _is_placeholder(params) else params.unflatten(leaves)
@@ -58,36 +62,31 @@ def _is_placeholder(params: Flat) -> bool:
     return not params.leaves and type(params.unflatten([])).__name__ == "_ParamsPlaceholder"
 
 
-def _like_param(stage: Stage, spec: Slot, p: Any, fill: Any) -> jax.Array:
+def _like_param(stage: Stage, spec: Slot, p: jax.Array, fill: float | str) -> jax.Array:
     if isinstance(fill, str):
-        return jnp.array(p, wide(dtype_of(p)))  # a copy: the parameter itself may be donated
+        return jnp.array(p, wide(dtype_of(p)))  # a copy, because the parameter itself can be donated
     if stage.by_parts and is_complex(dtype_of(p)):
         part = jnp.asarray(fill, wide(dtype_of(p), as_complex=False))
         return full_like(p, jax.lax.complex(part, part), wide(dtype_of(p)))
     return full_like(p, fill, wide(dtype_of(p), as_complex=False if spec.role is Role.SECOND_MOMENT else None))
 
 
-def _like_model(model: Any, fill: Any) -> jax.Array | None:
+def _like_model(model: jax.Array | None, fill: float | str) -> jax.Array | None:
     if model is None:
         return None
     dtype = wide(model.dtype) if is_trainable(model) else model.dtype
     return jnp.array(model, dtype) if isinstance(fill, str) else full_like(model, fill, dtype)
 
 
-def layer_axes(stage: Stage, seen: Seen, i: int) -> Axes:
-    """The axes of layers that matter to the technique: a rule that sees whole arrays sees whole layers."""
-    return () if seen is None or not stage.sees_layers else seen[i] or ()
-
-
 def like(name: str, stage: Stage, slot: str, spec: Slot, axes: Axes) -> Callable[[Any], Any]:
-    """What the slot is like, as a function of the parameter: of each layer, with the layers on the first axes."""
-    given: Any = getattr(stage.technique, spec.like) if isinstance(spec.like, str) else spec.like
+    """The function `like` of a slot. With axes of layers it maps over them, and puts the layers first."""
+    of_param: Any = getattr(stage.technique, spec.like) if isinstance(spec.like, str) else spec.like
 
-    def model(p: Any) -> Any:
-        found = given(p)
-        if found is not None and not (hasattr(found, "shape") and hasattr(found, "dtype")):
-            raise TypeError(f"{name}: the slot {slot} must be like an array, or None, but its like= gave {found!r}")
-        return found
+    def model(p: ArrayLike) -> Any:
+        array = of_param(p)
+        if array is not None and not (hasattr(array, "shape") and hasattr(array, "dtype")):
+            raise TypeError(f"{name}: like= of the slot {slot} must return an array or None, got {summary(array)}")
+        return array
 
     for axis in reversed(axes):
         model = jax.vmap(model, in_axes=axis)
@@ -95,11 +94,11 @@ def like(name: str, stage: Stage, slot: str, spec: Slot, axes: Axes) -> Callable
 
 
 def start(name: str, technique: Technique, spec: Slot) -> Any:
-    """The number that a slot starts from, or the word for what it is a copy of."""
+    """The number that a slot starts from, or "param" for a copy of the parameter."""
     fill = getattr(technique, spec.fill) if isinstance(spec.fill, str) and spec.fill != "param" else spec.fill
     fill = fill.value if isinstance(fill, Tunable) else fill
     if callable(fill) or isinstance(fill, Stateful):
-        raise TypeError(f"{name}: {spec.fill} is what a slot starts from, so it can be no schedule, got {fill}")
+        raise TypeError(f"{name}: {spec.fill} must be a number, because a slot starts from it, got {fill}")
     return fill
 
 
@@ -108,57 +107,51 @@ def check_slots(
     stage: Stage,
     slots: Mapping[str, Flat],
     grads: Flat,
-    dtypes: Mapping[int, Any],
+    dtypes: Mapping[int, np.dtype],
     seen: Seen,
     noun: str = "gradients",
 ) -> None:
-    """Complains about slots unlike the gradients: of another structure or shape, missing, or surplus."""
-    specs, known = stage.technique.active_slots(), {}
+    """Checks that the slots of a state fit the gradients: their structure, their shapes, and where they exist.
+
+    `dtypes` has the dtype of the arithmetic for each leaf with a gradient. `noun` is what goes through the chain.
+    """
+    specs = stage.technique.active_slots()
+    shapes: dict[object, Shape | None] = {}  # one for all leaves of the same shape and dtype
     for slot, tree in slots.items():
-        what = f"state's {slot}"
+        what, spec = f"state's {slot}", specs[slot]
         check_structure(name, grads, tree, what, noun)
-        spec = specs[slot]
         if spec.like is None:
             pairs = zip(grads.leaves, tree.leaves, strict=True)
-            there = grads.leaves if seen is None else [None if x is None else g for g, x in pairs]
-            check_leaves(name, grads._replace(leaves=there), tree, what, kind=False)
-        if spec.like is not None or seen is not None:
-            shapes: dict[int, Any] = {}
-            for i, dtype in dtypes.items():
-                if seen is not None and seen[i] is None:
-                    shapes[i] = None
-                    continue
-                axes = layer_axes(stage, seen, i)
-                kind = spec.like, np.shape(grads.leaves[i]), dtype, axes
-                if kind not in known:
-                    known[kind] = _shape(name, stage, slot, grads.leaves[i], dtype, axes)
-                shapes[i] = known[kind]
-            _check_shapes(name, what, tree, shapes, grads, noun)
+            compared = grads.leaves if seen is None else [None if x is None else g for g, x in pairs]
+            check_leaves(name, grads._replace(leaves=compared), tree, what, kind=False)
+            if seen is None:
+                continue
+        for i, dtype in dtypes.items():
+            expected = None
+            if seen is None or seen[i] is not None:
+                axes = stage.layer_axes(seen, i)
+                key = spec.like, np.shape(grads.leaves[i]), dtype, axes
+                if key not in shapes:
+                    shapes[key] = _shape(name, stage, slot, jax.ShapeDtypeStruct(key[1], dtype), axes)
+                expected = shapes[key]
+            actual = None if tree.leaves[i] is None else tuple(np.shape(tree.leaves[i]))
+            if actual != expected:
+                where = f"{name}: the {what} at {place_of(grads.paths()[i])}"
+                raise ValueError(f"{where} {_difference(actual, expected, noun, grads.leaves[i])}")
 
 
-def _shape(name: str, stage: Stage, slot: str, g: Any, dtype: Any, axes: Axes) -> tuple[int, ...] | None:
-    """The shape that a slot must have for a gradient; None where there must be none."""
-    spec, shape = stage.technique.active_slots()[slot], tuple(np.shape(g))
+def _shape(name: str, stage: Stage, slot: str, g: jax.ShapeDtypeStruct, axes: Axes) -> Shape | None:
+    """The shape that a slot must have for a gradient. None if there must be no slot."""
+    spec = stage.technique.active_slots()[slot]
     if spec.like is None:
-        return shape
-    struct = jax.eval_shape(like(name, stage, slot, spec, axes), jax.ShapeDtypeStruct(shape, dtype))
+        return g.shape
+    struct = jax.eval_shape(like(name, stage, slot, spec, axes), g)
     return None if struct is None else struct.shape
 
 
-def _check_shapes(name: str, what: str, tree: Flat, shapes: Mapping[int, Any], grads: Flat, noun: str) -> None:
-    for i, shape in shapes.items():
-        found = None if tree.leaves[i] is None else tuple(np.shape(tree.leaves[i]))
-        if found == shape:
-            continue
-        where = f"{name}: the {what} at {place_of(grads.paths()[i])}"
-        if found is None:
-            raise ValueError(f"{where} is missing, although the stage keeps one there; it was made by another chain")
-        if shape is None:
-            raise ValueError(f"{where} has shape {found}, but the stage keeps none there; it was made by another chain")
-        here = f"for the {noun} {summary(grads.leaves[i])} there"
-        raise ValueError(f"{where} has shape {found}; expected {shape} {here}")
-
-
-def widened(params: Flat) -> Any:
-    """What foreign stages see: the trained parameters in the dtype of the arithmetic, None for the others."""
-    return params.map_trained(widen)
+def _difference(actual: Shape | None, expected: Shape | None, noun: str, g: object) -> str:
+    if actual is None:
+        return "is missing, although the stage keeps one there; it was made by another chain"
+    if expected is None:
+        return f"has shape {actual}, but the stage keeps none there; it was made by another chain"
+    return f"has shape {actual}; expected {expected} for the {noun} {summary(g)} there"

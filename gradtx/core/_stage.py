@@ -1,7 +1,7 @@
-"""A stage: a technique, its name, and how it is run.
+"""A stage: a technique, its name, and the parameters that it sees.
 
-A technique says what is computed. A stage says on what and how: which parameters the technique sees (`Only`), which
-axes hold layers that it sees one at a time (`Stacked`), and whether complex numbers are split into their parts.
+A technique defines a computation. A stage defines its inputs: the selected parameters (`Only`), one layer at a time of
+arrays that hold many layers (`Stacked`), and complex numbers as pairs of real ones (`split`).
 """
 
 import itertools
@@ -10,43 +10,46 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 
-from gradtx._tools import Flat, code_of, place_of, select
+from gradtx._tools import Flat, Selector, code_of, place_of, select
 from gradtx.core._rule import Rule, Scope
 
 
 class Only(NamedTuple):
-    """The stage sees the selected parameters."""
+    """A view of the selected parameters."""
 
-    selector: Any
+    selector: Selector
 
     def code(self, inner: str) -> str:
         return f"only({code_of(self.selector)}, {inner})"
 
 
 class Stacked(NamedTuple):
-    """The stage sees the selected parameters one layer at a time; `axis` holds the layers."""
+    """A view of one layer at a time of the selected parameters. `axis` holds the layers."""
 
-    selector: Any
+    selector: Selector
     axis: int
 
     def code(self, inner: str) -> str:
-        return f"stacked({code_of(self.selector)}, {inner}{f', axis={self.axis}' if self.axis else ''})"
+        axis = f", axis={self.axis}" if self.axis else ""
+        return f"stacked({code_of(self.selector)}, {inner}{axis})"
 
 
 Axes: TypeAlias = tuple[int, ...]
-"""The axes of an array that hold layers, the outermost first, each counted in what the ones before it left."""
+"""The axes of an array that hold layers, the outermost first. Each is an axis of the array without the axes before."""
+Seen: TypeAlias = Sequence[Axes | None] | None
+"""For each leaf the axes of its layers, or None if a stage does not see it. None for a stage that sees all whole."""
 
 
 class Stage(NamedTuple):
-    """A technique with a name, and the way in which it is run.
+    """A technique with a name, and the parameters that it sees.
 
     Attributes:
         technique: A rule or a tree stage.
-        name: A name of its own; without one the stage is named after its technique.
-        views: `Only` and `Stacked`, the outermost first. Their order counts: what is inside `Stacked` selects by the
-            shape of a layer.
-        split: Whether complex arrays come as pairs of real ones.
-        store: Reserved for how slots are stored; None is as they are.
+        name: A name, or None for the name of the technique.
+        views: `Only` and `Stacked`, the outermost first. The order matters: inside `Stacked`, a selector sees the
+            shape of one layer.
+        split: Whether complex arrays arrive as pairs of real ones.
+        store: Reserved for a storage format of slots; None stores arrays unchanged.
     """
 
     technique: Any
@@ -57,54 +60,61 @@ class Stage(NamedTuple):
 
     @property
     def splittable(self) -> bool:
-        """Whether `split` concerns the stage: a rule that sees each element on its own."""
+        """Whether `split` can change the result: the technique is a rule that updates each element by itself."""
         rule = self.technique
         return isinstance(rule, Rule) and rule.scope is Scope.ELEMENT and not rule.by_parts
 
     @property
     def by_parts(self) -> bool:
-        """Whether complex arrays reach the rule as real ones."""
+        """Whether complex arrays arrive at the rule as real ones."""
         return self.split or getattr(self.technique, "by_parts", False)
 
     @property
     def sees_layers(self) -> bool:
-        """Whether `Stacked` concerns the stage: a rule that sees whole arrays."""
+        """Whether `Stacked` can change the result: the technique is a rule that needs whole arrays."""
         rule = self.technique
         return isinstance(rule, Rule) and rule.scope is Scope.LEAF
 
     def axes(self, params: Flat, where: str, check: bool, dtypes: bool = True) -> list[Axes | None] | None:
-        """For each leaf the axes that hold layers, None where the stage does not see it; None if it sees all whole.
+        """For each leaf the axes that hold layers, or None if the stage does not see it. None if it sees all whole.
 
         Args:
             params: The parameters, or the gradients in their place.
-            where: The name of the stage.
-            check: Whether a selector that selects nothing is an error.
+            where: The name of the stage, for errors.
+            check: Whether a selector that selects no parameter is an error.
             dtypes: Whether the dtypes of `params` are those of the parameters.
         """
         if not self.views:
             return None
-        shown: dict[int, jax.ShapeDtypeStruct] = {i: array for i, (_, array) in params.trained().items()}
-        axes: dict[int, Axes] = dict.fromkeys(shown, ())
+        visible = {i: array for i, (_, array) in params.trained().items()}
+        axes: dict[int, Axes] = dict.fromkeys(visible, ())
+        numbers = range(len(params.leaves))
         for view in self.views:
-            flat = params._replace(leaves=[shown.get(i) for i in range(len(params.leaves))])
             word = "only" if isinstance(view, Only) else "stacked"
+            flat = params._replace(leaves=[visible.get(i) for i in numbers])
             chosen = select(view.selector, flat, f"{where}: {word}", check, dtypes=dtypes)
-            if isinstance(view, Only):
-                shown = {i: array for i, array in shown.items() if chosen[i]}
-                continue
-            for i in (i for i in shown if chosen[i]):
-                axis, shown[i] = _layer(shown[i], view.axis, f"{where}: stacked", params, i)
-                axes[i] = (*axes[i], axis)
-        return [axes[i] if i in shown else None for i in range(len(params.leaves))]
+            for i in list(visible):
+                if isinstance(view, Stacked) and chosen[i]:
+                    axis, visible[i] = _layer(visible[i], view.axis, f"{where}: stacked", params, i)
+                    axes[i] = (*axes[i], axis)
+                elif isinstance(view, Only) and not chosen[i]:
+                    del visible[i]
+        return [axes[i] if i in visible else None for i in numbers]
 
-    def masked(self, tree: Flat, seen: Sequence[Any] | None) -> Flat:
-        """The tree with None in the place of what the stage does not see."""
+    def masked(self, tree: Flat, seen: Seen) -> Flat:
+        """The tree with None in the place of the leaves that the stage does not see."""
         if seen is None:
             return tree
         return tree._replace(leaves=[None if s is None else x for x, s in zip(tree.leaves, seen, strict=True)])
 
+    def layer_axes(self, seen: Seen, i: int) -> Axes:
+        """The axes of layers of leaf i, which matter only to a rule that needs whole arrays."""
+        return () if seen is None or not self.sees_layers else seen[i] or ()
 
-def _layer(array: Any, axis: int, where: str, params: Flat, i: int) -> tuple[int, jax.ShapeDtypeStruct]:
+
+def _layer(
+    array: jax.ShapeDtypeStruct, axis: int, where: str, params: Flat, i: int
+) -> tuple[int, jax.ShapeDtypeStruct]:
     """The axis, counted from the front, and one layer of the array."""
     shape = tuple(array.shape)
     if not -len(shape) <= axis < len(shape):
@@ -114,19 +124,19 @@ def _layer(array: Any, axis: int, where: str, params: Flat, i: int) -> tuple[int
 
 
 def code(stages: Sequence[Stage]) -> str:
-    """The code that makes a chain of these stages; neighbours that share their outermost view stand in it together."""
-    marked = [stage for stage in stages if stage.splittable]
-    if len(marked) > 1 and all(stage.split and not stage.views for stage in marked):
+    """The code that makes a chain of these stages. Neighbours with the same outermost view share it."""
+    splittable = [stage for stage in stages if stage.splittable]
+    if len(splittable) > 1 and all(stage.split and not stage.views for stage in splittable):
         return f"by_parts({code([stage._replace(split=False) for stage in stages])})"
     codes: list[str] = []
     for view, run in itertools.groupby(stages, lambda stage: stage.views[0] if stage.views else None):
         if view is None:
-            codes += map(_one, run)
+            codes += map(_code, run)
         else:
             codes.append(view.code(code([stage._replace(views=stage.views[1:]) for stage in run])))
     return codes[0] if len(codes) == 1 else f"chain({', '.join(codes)})"
 
 
-def _one(stage: Stage) -> str:
+def _code(stage: Stage) -> str:
     inner = f"by_parts({stage.technique!r})" if stage.split else repr(stage.technique)
     return inner if stage.name is None else f"named({stage.name!r}, {inner})"

@@ -1,18 +1,22 @@
-"""The state of a chain."""
+"""The state of a chain, and the values of hyperparameters at a step."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
+from jax.typing import ArrayLike
+
+from gradtx._tools import Stateful, hyperparameters
+from gradtx.core._rule import Technique
 
 
 class State(NamedTuple):
-    """What a transformation remembers: one counter, its tunable hyperparameters, and its stages' slots by name.
+    """The state of a transformation between two steps.
 
     Attributes:
-        step: Updates done so far, int32, saturating at 2³¹ - 1.
-        hyperparams: What is kept of hyperparameters, by name or "stage.field": a float32 scalar of a tunable one, and
-            a dictionary of scalars of one that follows a metric.
-        stages: Stage name → slot name → a tree like the parameters (or a scalar). Stages without slots are absent.
+        step: The number of updates done so far, int32. It stops counting at 2³¹ - 1.
+        hyperparams: The hyperparameters that live in the state, by name or "stage.field". A tunable one has a float32
+            scalar, and one that follows a metric has a dictionary of scalars.
+        stages: Stage name → slot name → a tree like the parameters, or a scalar. Stages without slots are absent.
     """
 
     step: jax.Array
@@ -20,8 +24,8 @@ class State(NamedTuple):
     stages: dict[str, Any]
 
 
-def from_state(state: State, part: str, name: str) -> Any:
-    """`state.stages[name]` or `state.hyperparams[name]`."""
+def from_state(state: State, part: Literal["hyperparams", "stages"], name: str) -> Any:
+    """Returns `state.stages[name]` or `state.hyperparams[name]`, or raises an error that lists the names."""
     entries = getattr(state, part)
     if name not in entries:
         raise ValueError(
@@ -29,3 +33,15 @@ def from_state(state: State, part: str, name: str) -> Any:
             "it was made by another chain"
         )
     return entries[name]
+
+
+def varying(name: str, technique: Technique, state: State) -> dict[str, ArrayLike]:
+    """The hyperparameters of a stage that are not constants, with their values at this step."""
+    values = {}
+    for field in hyperparameters(type(technique)):
+        value = getattr(technique, field)
+        if isinstance(value, Stateful):
+            values[field] = value.now(from_state(state, "hyperparams", value.key(name, field)), state.step)
+        elif callable(value):
+            values[field] = value(state.step)
+    return values

@@ -2,65 +2,68 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import KW_ONLY
 from functools import partial
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Self, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
+from gradtx._tools import Number
 from gradtx.core import Fraction, Interval, Role, Slot, as_transformation, full_like
-from gradtx.inputs._rule import InputAt, InputRule
+from gradtx.inputs._rule import AxisName, InputAt, InputRule, Slots
 from gradtx.inputs._sparse import SHIFTS
 
-Axis: TypeAlias = Annotated[Any, Interval(hyper=False, whole=True)]
-"""The number of an axis, negative from the last one on."""
-Eps: TypeAlias = Annotated[Any, Interval(0.0, above=True, hyper=False)]
+Axis: TypeAlias = Annotated[int, Interval(hyper=False, whole=True)]
+"""The number of an axis. Negative numbers count from the last axis."""
+Eps: TypeAlias = Annotated[float, Interval(0.0, above=True, hyper=False)]
 """A finite number > 0."""
-
-
-class MappedAxes:
-    """The kind of a field that names axes which are mapped over."""
-
-    def check(self, where: str, value: Any) -> Any:
-        if not value or not all(isinstance(name, str) for name in (value if isinstance(value, tuple) else (value,))):
-            raise TypeError(f"{where} must be the name of an axis, or a tuple of names, got {value!r}")
-        return value
-
-
-AxisName: TypeAlias = Annotated[Any, MappedAxes()]
-"""A name or names of axes of `vmap` or `shard_map`."""
+Pair: TypeAlias = tuple[jax.Array, jax.Array]
+T = TypeVar("T")
 
 
 class BatchNorm(InputRule):
-    """X̂ = (x - μ_B) / √(σ²_B + ε), y = γ·x̂ + β, for each feature.
+    """Normalises each feature by the mean and the variance of the batch, then scales and shifts it.
 
-    In training, μ_B and σ²_B are the mean and the variance over all axes but that of the features, and the slots "mean"
-    and "var", at first 0 and 1, follow them: μ ← m·μ + (1-m)·μ_B, σ² ← m·σ² + (1-m)·σ²_B; "count" counts the batches.
-    In inference, with `train=False`, μ and σ² take their place, and y is a fixed affine map. The variance is summed
-    from squared differences to the mean, so that a mean far from 0 does not cancel it, and derivatives of any order,
-    forward and reverse, go through the statistics.
+    For each feature, with a batch B of n values per feature,
 
-    The parameters γ and β are "scale" and "bias", of one number per feature, as `parameters` gives them. What `update`
-    is not given is 1 and 0. A `mask` has the axes of x without that of the features, or the first of them: one of shape
-    (n,) masks examples, one of (n, length) masks their ends. What it masks is in no statistic, whatever it holds, and
-    comes out as 0. Where it masks a whole batch, the statistics stay as they are.
+        x̂ = (x - μ_B) / √(σ²_B + ε),  y = γ·x̂ + β.
+
+    In training, μ_B and σ²_B are the mean and the variance over all axes except the axis of the features. The slots
+    "mean" (initially 0) and "var" (initially 1) average them:
+
+        μ ← m·μ + (1-m)·μ_B,  σ² ← m·σ² + (1-m)·σ²_B.
+
+    The slot "count" counts the batches. In inference (`train=False`), μ and σ² replace μ_B and σ²_B, so y is a fixed
+    affine map of x. The variance is the mean of squared differences from the mean: a mean far from 0 does not cancel
+    it. Derivatives of every order, forward and reverse, include the derivatives of the statistics.
+
+    γ and β are the parameters "scale" and "bias", of shape (features,), which `gx.inputs.parameters` makes. Without
+    them, `update` takes γ = 1 and β = 0.
+
+    The argument `mask` of `update` marks the values that count. Its shape is the shape of x without the axis of the
+    features, or the first axes of that shape. For x of shape (examples, length, features), a mask of shape (examples,)
+    masks examples, and one of shape (examples, length) masks the ends of sequences. Masked values do not influence the
+    statistics, even if they are NaN, and their outputs are 0. If a batch is completely masked, the statistics do not
+    change.
 
     Args:
-        axis: Where the features are.
-        momentum: m in [0, 1], the weight of the old average; None for the mean of all batches so far.
-        eps: ε > 0.
-        unbiased: Whether σ² averages σ²_B·n / (n - 1), of n values per feature. x̂ has σ²_B in any case.
+        axis: The axis of the features.
+        momentum: m in [0, 1], the weight of the old average. None averages all batches so far with equal weights.
+        eps: ε > 0, finite.
+        unbiased: Whether σ² averages σ²_B·n / (n - 1). x̂ always uses σ²_B.
         scale: Whether there is a γ.
         bias: Whether there is a β.
-        axis_name: The axis, or axes, of `vmap` or `shard_map` that the batch is spread over, whose parts then share
-            their statistics. Under `jit`, sharded batches need none.
+        axis_name: The name or names of the axes of `vmap` or `shard_map` that split the batch. The parts then share
+            their statistics. Sharded batches under `jit` need no name.
 
     Raises:
-        ValueError: an axis that x lacks; fewer than 2 values per feature in training, whose x̂ would be 0 whatever x is,
-            as in PyTorch.
+        ValueError: x has no axis `axis`; or a training batch has fewer than 2 values per feature, as in PyTorch,
+            because x̂ would then be 0 for every x.
 
     Source: Ioffe & Szegedy 2015, arXiv:1502.03167. The defaults are those of Flax. Keras has `eps=1e-3`. PyTorch has
-    `axis=1, momentum=0.9, unbiased=True`, where its own momentum, the weight of the new, is 0.1.
+    `axis=1, momentum=0.9, unbiased=True`; its argument `momentum=0.1` is the weight of the new batch.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.inputs.batch_norm(momentum=0.9)
@@ -73,7 +76,7 @@ class BatchNorm(InputRule):
     Array([ 2., 20.], dtype=float32)
     >>> y, state = tx.update(x, state, train=False)
 
-    A network keeps a state per layer, and trains all parameters together:
+    A network has one state for each layer, and trains all parameters together:
 
     >>> import jax
     >>> def network(params, states, x, train):
@@ -106,16 +109,11 @@ class BatchNorm(InputRule):
     axis: Axis = -1
     momentum: Fraction | None = 0.99
     eps: Eps = 1e-5
+    _: KW_ONLY
     unbiased: bool = False
     scale: bool = True
     bias: bool = True
     axis_name: AxisName | None = None
-
-    def accepts(self) -> frozenset[str]:
-        return frozenset({"train", "mask"})
-
-    def dense_because(self) -> str | None:
-        return SHIFTS
 
     slots = {
         "mean": Slot(Role.STATISTIC, like="features"),
@@ -123,17 +121,29 @@ class BatchNorm(InputRule):
         "count": Slot(Role.STATISTIC, like=lambda _: jnp.zeros((), jnp.int32)),
     }
 
+    def accepts(self) -> frozenset[str]:
+        return frozenset({"train", "mask"})
+
+    def used_in_inference(self) -> frozenset[str]:
+        return frozenset({"mask"})
+
+    def dense_because(self) -> str | None:
+        return SHIFTS
+
     def features(self, x: jax.Array) -> jax.Array:
         """A number for each feature, sharded as the features are."""
         return jnp.sum(x, self._axes(x))
 
     def parameters(self, x: jax.Array) -> dict[str, jax.Array]:
-        starts = {"scale": 1.0} if self.scale else {}
-        starts |= {"bias": 0.0} if self.bias else {}
-        features = self.features(x)
-        return {name: full_like(features, start, features.dtype) for name, start in starts.items()}
+        return self.initial(self.features(x))
 
-    def run(self, x: jax.Array, slot: Any, at: InputAt) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+    def initial(self, features: jax.Array) -> dict[str, jax.Array]:
+        """The initial values of the parameters, for an array like the statistics."""
+        fills = {"scale": 1.0} if self.scale else {}
+        fills |= {"bias": 0.0} if self.bias else {}
+        return {name: full_like(features, fill, features.dtype) for name, fill in fills.items()}
+
+    def run(self, x: jax.Array, slot: Slots, at: InputAt) -> tuple[jax.Array, Slots]:
         axes = self._axes(x)
         spread = partial(jnp.expand_dims, axis=axes)
         mask = None if at.mask is None else self._mask(x, at.mask)
@@ -148,48 +158,50 @@ class BatchNorm(InputRule):
         y = _affine(x, spread(mean), spread(factor), spread(shift))
         return y if mask is None else jnp.where(mask, y, 0.0), new
 
-    def correction(self, mean: jax.Array, var: jax.Array, slot: Any) -> tuple[Any, Any]:
-        """(r, d) of x̂·r + d, from the statistics of the batch and those of before."""
+    def correction(self, mean: jax.Array, var: jax.Array, slot: Slots) -> tuple[Number, Number]:
+        """(r, d) of x̂·r + d, from the statistics of the batch and the averages of earlier batches."""
         return 1.0, 0.0
 
-    def average(self, old: jax.Array, new: jax.Array, momentum: Any) -> jax.Array:
-        """The variance that `momentum` and the old one leave of the new one."""
+    def average(self, old: jax.Array, new: jax.Array, momentum: Number) -> jax.Array:
+        """The average variance after a batch."""
         return momentum * old + (1 - momentum) * new
 
     def affine(
-        self, var: jax.Array, params: Mapping[str, jax.Array], ratio: Any = 1.0, shift: Any = 0.0
+        self, var: jax.Array, params: Mapping[str, jax.Array], ratio: Number = 1.0, shift: Number = 0.0
     ) -> tuple[jax.Array, jax.Array]:
         """(a, b) of y = (x - μ)·a + b."""
         scale, bias = params.get("scale", jnp.ones_like(var)), params.get("bias", jnp.zeros_like(var))
         return jax.lax.rsqrt(var + self.eps) * ratio * scale, shift * scale + bias
 
     def cumulative(self) -> Self:
-        """The same, but for statistics that are means of those of all batches."""
+        """The same rule, with averages that give all batches equal weights."""
         return self.replace({"momentum": None})
 
     def _axes(self, x: jax.Array) -> tuple[int, ...]:
-        """All axes but that of the features."""
+        """All axes except the axis of the features."""
         if not -x.ndim <= self.axis < x.ndim:
             raise ValueError(f"{self.label}: axis {self.axis} is out of range for inputs of shape {x.shape}")
         return tuple(i for i in range(x.ndim) if i != self.axis % x.ndim)
 
-    def _mask(self, x: jax.Array, mask: Any) -> jax.Array:
-        """A boolean array of x's shape, but for one in the place of the features."""
+    def _mask(self, x: jax.Array, mask: ArrayLike) -> jax.Array:
+        """A boolean array with the shape of x, except that the axis of the features has size 1."""
         axis = self.axis % x.ndim
         shape = x.shape[:axis] + x.shape[axis + 1 :]
         mask = jnp.asarray(mask, bool)
         if mask.ndim > len(shape) or any(m not in (1, s) for m, s in zip(mask.shape, shape, strict=False)):
             raise ValueError(
                 f"{self.label}: for inputs of shape {x.shape} the mask must have shape {shape}, or the first axes of "
-                f"it, got {mask.shape}"
+                f"this shape, got {mask.shape}"
             )
         mask = jnp.reshape(mask, mask.shape + (1,) * (len(shape) - mask.ndim))
         return jnp.expand_dims(jnp.broadcast_to(mask, shape), axis)
 
-    def _moments(self, x: jax.Array, mask: Any, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """The mean and the variance of each feature, and how many values it has."""
+    def _moments(
+        self, x: jax.Array, mask: jax.Array | None, axes: tuple[int, ...]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The mean and the variance of each feature, and the number of values per feature."""
 
-        def total(values: Any) -> Any:
+        def total(values: T) -> T:
             return values if self.axis_name is None else jax.lax.psum(values, self.axis_name)
 
         if mask is None:
@@ -209,7 +221,8 @@ class BatchNorm(InputRule):
             squares = jnp.where(mask, squares, 0.0)
         return mean, total(jnp.sum(squares, axes)) / some, n
 
-    def _averaged(self, mean: jax.Array, var: jax.Array, n: jax.Array, slot: Any) -> dict[str, jax.Array]:
+    def _averaged(self, mean: jax.Array, var: jax.Array, n: jax.Array, slot: Slots) -> Slots:
+        """The slots after a batch of n values per feature."""
         momentum, count = self.momentum, slot["count"]
         if momentum is None:
             batches = jnp.asarray(count, mean.dtype)
@@ -226,13 +239,13 @@ class BatchNorm(InputRule):
 
 @jax.custom_jvp
 def _squares(x: jax.Array, mean: jax.Array) -> jax.Array:
-    """(x - μ)², whose sum is least at the mean."""
+    """(x - μ)². The sum of these squares is least at the mean."""
     return (x - mean) ** 2
 
 
 @_squares.defjvp
-def _squares_jvp(primals: Any, tangents: Any) -> Any:
-    # What the sum owes to the mean is 2·Σ(x - μ) = 0, which would take two more passes to find out.
+def _squares_jvp(primals: Pair, tangents: Pair) -> Pair:
+    # The derivative of the sum with respect to the mean is -2·Σ(x - μ) = 0. To compute this 0 would take two passes.
     return _squares(*primals), 2.0 * (primals[0] - primals[1]) * tangents[0]
 
 
@@ -242,8 +255,8 @@ def _affine(x: jax.Array, mean: jax.Array, factor: jax.Array, shift: jax.Array) 
 
 
 @_affine.defjvp
-def _affine_jvp(primals: Any, tangents: Any) -> Any:
-    # Collected by feature, so that the reverse pass sums the gradient once, and not for mean and shift each.
+def _affine_jvp(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> Pair:
+    # The terms of each feature are collected, so the reverse pass sums the gradient only once for mean and shift.
     x, mean, factor, _ = primals
     dx, dmean, dfactor, dshift = tangents
     return _affine(*primals), (x - mean) * dfactor + (dshift - factor * dmean) + factor * dx

@@ -1,37 +1,54 @@
-"""The interpreter of chains for inputs: what reaches the stages are batches, which may be sparse."""
+"""The interpreter of chains for inputs. Batches go through the stages, and batches may be sparse."""
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from gradtx._tools import Flat, dtype_of, is_complex, is_trainable
-from gradtx.core import Lift, State, Step
+import jax
+import numpy as np
+
+from gradtx._tools import Flat, Rounding, Tree, dtype_of, is_complex, is_trainable, summary
+from gradtx.core import Lift, Stage, State, Step, Technique
 from gradtx.inputs._sparse import cast_stored, flatten_inputs, is_sparse
+
+if TYPE_CHECKING:
+    from jax.experimental.sparse import BCOO
+    from typing_extensions import TypeIs
+
+    from gradtx.inputs._rule import InputRule
 
 
 class InputLift(Lift):
-    """`init` and `update` of a chain with an input rule, whose parameters are those of the stages, by name."""
+    """`init` and `update` of a chain with an input rule. `params` has the parameters of the stages, by stage name."""
 
     noun = "inputs"
 
-    def __init__(self, stages: Mapping[str, Any]):
+    def __init__(self, stages: Mapping[str, Stage]):
         super().__init__(stages)
         if bad := [name for name, technique in self.techniques.items() if "param" in technique.needs]:
-            raise TypeError(f"{bad[0]} needs parameters like its gradients, so it cannot be in a chain for inputs")
+            raise TypeError(
+                f"chain: {bad[0]} needs parameters like its gradients, so it cannot be in a chain for inputs"
+            )
 
-    def flatten(self, tree: Any) -> Flat:
+    def flatten(self, tree: Tree) -> Flat:
         return checked_inputs(self.techniques, tree)
 
-    def cast(self, leaf: Any, dtype: Any) -> Any:
+    def cast(self, leaf: jax.Array, dtype: np.dtype) -> jax.Array:
         return cast_stored(leaf, dtype)
 
-    def begin(self, grads: Any, state: State, params: Any, extra: Mapping[str, Any]) -> Step:
-        own = check_input_call(self.techniques, self.accepts(), params, extra)
-        return InputStep(self, grads, state, extra, own)
+    def begin(self, grads: Tree, state: State, params: Tree, extra: Mapping[str, object]) -> Step:
+        check_extra(self.techniques, self.accepts(), extra)
+        return InputStep(self, grads, state, extra, params_by_stage("update", self.techniques, params))
 
     def run(
-        self, grads: Any, state: State, params: Any, extra: Mapping[str, Any], finish: Any, key: Any = None
-    ) -> tuple[Any, State]:
+        self,
+        grads: Tree,
+        state: State,
+        params: Tree,
+        extra: Mapping[str, object],
+        finish: Literal["update"] | Rounding,
+        key: jax.Array | None = None,
+    ) -> tuple[Tree, State]:
         y, after = super().run(grads, state, params, extra, finish, key)
         return y, after if extra.get("train", True) else state
 
@@ -39,39 +56,60 @@ class InputLift(Lift):
 class InputStep(Step):
     """Inputs on their way through the chain, and the parameters of each stage."""
 
-    def __init__(self, lift: Lift, grads: Any, state: State, extra: Mapping[str, Any], own: Mapping[str, Any]):
+    def __init__(self, lift: Lift, grads: Tree, state: State, extra: Mapping[str, object], own: Mapping[str, Tree]):
         super().__init__(lift, grads, state, None, extra)
         self.own = own
 
-    def tree_params(self, name: str) -> Any:
+    def tree_params(self, name: str) -> Tree:
         return self.own.get(name)
 
 
-def check_input_call(
-    stages: Mapping[str, Any], accepted: frozenset[str], params: Any, extra: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """The parameters of the stages of a chain for inputs, by stage; complains about a call that is none of theirs."""
+def check_extra(stages: Mapping[str, Technique], accepted: frozenset[str], extra: Mapping[str, object]) -> None:
+    """Complains about arguments of `update` that no stage takes, and about those without effect in inference."""
     for name in (name for name in extra if name not in accepted):
         near = difflib.get_close_matches(name, accepted, n=1, cutoff=0.6) or sorted(accepted)
         raise TypeError(f"update: no stage takes {name}=; did you mean {' or '.join(near)}?")
-    if not isinstance(extra.get("train", True), bool):
-        raise TypeError(f"update: train must be True or False, got {extra['train']!r}")
-    params = {} if params is None else params
-    if not isinstance(params, Mapping) or params.keys() - stages.keys():
-        raise ValueError(
-            f"update: params must be those of the stages, by name, as gradtx.inputs.parameters gives them; the stages "
-            f"are {', '.join(stages)}"
-        )
+    train = extra.get("train", True)
+    if not isinstance(train, bool):
+        raise TypeError(f"update: train must be True or False, got {train!r}")
+    in_inference = [] if train else [name for name, value in extra.items() if value is not None and name != "train"]
+    for name in in_inference:
+        takers = {taker: stage for taker, stage in stages.items() if name in stage.accepts()}
+        if takers and not any(not is_input_rule(s) or name in s.used_in_inference() for s in takers.values()):
+            raise TypeError(
+                f"update: {name}= has no effect with train=False, because {' and '.join(takers)} would use it only to "
+                f"learn; leave {name} out"
+            )
+
+
+def params_by_stage(function: str, stages: Mapping[str, Technique], params: Tree) -> Mapping[str, Tree]:
+    """The argument `params`: stage name → the parameters of the stage, which for an input rule are again by name."""
+    if params is None:
+        return {}
+    wanted = f"{function}: params must be those of the stages, by name, as gradtx.inputs.parameters gives them"
+    if not isinstance(params, Mapping):
+        raise ValueError(f"{wanted}, got {summary(params)}")
+    for name, own in params.items():
+        if name not in stages:
+            raise ValueError(f"{wanted}; there is no stage {name}, only {', '.join(stages)}")
+        if is_input_rule(stages[name]) and not isinstance(own, Mapping):
+            raise ValueError(f"{wanted}; for {name} expected {{parameter name: array}}, got {summary(own)}")
     return params
 
 
-def checked_inputs(stages: Mapping[str, Any], tree: Any) -> Flat:
-    """Inputs are real floating arrays, sparse only where all stages keep them so, or None."""
+def input_params(function: str, stages: Mapping[str, Technique], params: Tree, name: str) -> Mapping[str, Any]:
+    """The parameters of one input rule of the chain, by name. The argument `params` is checked as a whole."""
+    own: Any = params_by_stage(function, stages, params).get(name)
+    return own or {}
+
+
+def checked_inputs(stages: Mapping[str, Technique], tree: Tree) -> Flat:
+    """The leaves of a tree of inputs: real floating arrays or None. Sparse arrays only if all stages take them."""
     flat = flatten_inputs(tree)
     for i, x in enumerate(flat.leaves):
         foreign = type(x).__module__.startswith("scipy.sparse")
         if x is not None and (foreign or not _is_real(x)):
-            stage = next(name for name, stage in stages.items() if stage.lift is InputLift)
+            stage = next(name for name, stage in stages.items() if is_input_rule(stage))
             kind = type(x).__name__ if foreign or dtype_of(x) is None else dtype_of(x)
             conversion = "BCOO.from_scipy_sparse(x)" if foreign else "x.astype(jnp.float32)"
             raise TypeError(
@@ -83,12 +121,12 @@ def checked_inputs(stages: Mapping[str, Any], tree: Any) -> Flat:
     return flat
 
 
-def _check_sparse(stages: Mapping[str, Any], place: str, x: Any) -> None:
+def _check_sparse(stages: Mapping[str, Technique], place: str, x: "BCOO") -> None:
     for name, stage in stages.items():
-        reason = stage.dense_because() if stage.lift is InputLift else "this stage takes dense arrays alone"
+        reason = stage.dense_because() if is_input_rule(stage) else "this stage takes only dense arrays"
         if reason:
             raise TypeError(
-                f"{name}: {place} are sparse, and {reason}; use gx.inputs.max_abs alone, which keeps zeros, or give "
+                f"{name}: {place} are sparse, and {reason}; use only gx.inputs.max_abs, which keeps zeros, or give "
                 "x.todense()"
             )
     if type(x).__name__ != "BCOO" or x.n_batch or x.n_dense:
@@ -98,7 +136,11 @@ def _check_sparse(stages: Mapping[str, Any], place: str, x: Any) -> None:
         )
 
 
-def _is_real(leaf: Any) -> bool:
+def is_input_rule(technique: Technique) -> "TypeIs[InputRule]":
+    return technique.lift is InputLift
+
+
+def _is_real(leaf: object) -> bool:
     return is_trainable(leaf) and not is_complex(dtype_of(leaf))
 
 

@@ -1,4 +1,4 @@
-"""Looking inside transformations and schedules, and at what training does."""
+"""Pictures and tables of transformations, schedules and training."""
 
 from gradtx.inspection._describe import Description as Description
 from gradtx.inspection._describe import describe as describe

@@ -1,27 +1,29 @@
-"""What a transformation consists of and what its state costs."""
+"""What a transformation consists of, and how many bytes its state takes."""
 
 import dataclasses
-import itertools
 import math
-import re
-import textwrap
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from gradtx._tools import Flat, flatten, is_trainable, same
-from gradtx.core import Rule, Stage, Transformation, TreeStage, chain, hyperparameters, varying
-
-_WIDTH = 120
+from gradtx._tools import Flat, Tree, checked, flatten, hyperparameters, is_trainable, same
+from gradtx.core import Rule, Stage, State, Technique, Transformation, Transforms, TreeStage, varying
+from gradtx.inspection._report import abbreviated, report
 
 
 @dataclasses.dataclass(frozen=True)
 class SlotDescription:
-    """A slot: its role, the dtypes of its arrays and their bytes in total."""
+    """A slot of a stage.
+
+    Attributes:
+        role: What the slot is for, such as "first moment".
+        dtypes: The dtypes of its arrays.
+        bytes: The bytes of all its arrays.
+    """
 
     role: str
     dtypes: tuple[str, ...]
@@ -33,10 +35,11 @@ class GroupDescription:
     """Parameters that a stage treats alike.
 
     Attributes:
-        name: "selected" or "not selected" by `only`, "layers on axis 0" under `stacked`, or the depth of a layer.
+        name: "selected" or "not selected" by a mask or by `only`, "layers on axis 0" under `stacked`, or the depth of
+            a layer.
         hyperparams: The hyperparameters in which the stage's groups differ, at the first step.
-        paths: The parameters.
-        shown: The same, abbreviated by globs.
+        paths: The paths of the parameters.
+        shown: The same paths, abbreviated by globs.
     """
 
     name: str
@@ -47,7 +50,15 @@ class GroupDescription:
 
 @dataclasses.dataclass(frozen=True)
 class StageDescription:
-    """A stage: its hyperparameters as given, its slots and, if it does not treat all parameters alike, its groups."""
+    """A stage of a transformation.
+
+    Attributes:
+        name: The name of the stage.
+        technique: The name of the technique; for a transformation of optax, its code.
+        hyperparams: The code of the hyperparameters as the user gave them, without those that are None.
+        slots: The slots by name.
+        groups: The groups of parameters; empty if the stage treats all parameters alike.
+    """
 
     name: str
     technique: str
@@ -58,13 +69,13 @@ class StageDescription:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What `describe` found; `str` of it is the table.
+    """The result of `describe`; its `str` is the table.
 
     Attributes:
         stages: The stages in order.
-        bytes: Bytes of the whole state, the counter and the tunable hyperparameters included.
-        parameters: Number of trained parameters (elements, not arrays).
-        assumed: True where no parameters were given, and one float32 parameter was assumed.
+        bytes: The bytes of the whole state, with the counter and the tunable hyperparameters.
+        parameters: The number of trained parameters (elements, not arrays).
+        assumed: Whether no parameters were given, so that one float32 parameter was assumed.
     """
 
     stages: tuple[StageDescription, ...]
@@ -74,49 +85,28 @@ class Description:
 
     @property
     def bytes_per_parameter(self) -> float:
-        """Bytes of slots per trained parameter."""
+        """The bytes of all slots per trained parameter."""
         slots = sum(slot.bytes for stage in self.stages for slot in stage.slots.values())
         return slots / self.parameters if self.parameters else 0.0
 
     def __str__(self) -> str:
-        rows: list[tuple[str, ...]] = [("stage", "hyperparameters", "slot", "role", "dtype", "bytes")]
-        for stage in self.stages:
-            hyper = [f"{name}={value}" for name, value in stage.hyperparams.items()] or [""]
-            slots = [(n, s.role, "/".join(s.dtypes), f"{s.bytes:,}") for n, s in stage.slots.items()] or [("",) * 4]
-            for i in range(max(len(hyper), len(slots))):
-                name = stage.name if i == 0 else ""
-                rows.append((name, hyper[i] if i < len(hyper) else "", *(slots[i] if i < len(slots) else ("",) * 4)))
-        lines = _table(rows)
-        per_parameter = f"{self.bytes_per_parameter:g} bytes of slots per parameter"
-        total = (
-            per_parameter
-            if self.assumed
-            else f"{self.parameters:,} parameters, {per_parameter}, {self.bytes:,} bytes in all"
-        )
-        return "\n".join([*lines, total + (" (float32 assumed)" if self.assumed else ""), *self._groups()])
+        return report(self)
 
     __repr__ = __str__
 
-    def _groups(self) -> list[str]:
-        """The second table: the groups of the stages that have some."""
-        groups = [(stage.name * (i == 0), g) for stage in self.stages for i, g in enumerate(stage.groups)]
-        rows = [("stage", "group", "hyperparameters", "arrays")]
-        for name, group in groups:
-            hyper = ", ".join(f"{field}={value}" for field, value in group.hyperparams.items())
-            rows.append((name, group.name, hyper, f"{len(group.paths):,}"))
-        room = max(20, _WIDTH - len(_table(rows)[1]) - 2)
-        shown = [["parameters"], *(_lines(group.shown, room) for _, group in groups)]
-        wrapped = zip(rows, shown, strict=True)
-        cells = [(*(row if i == 0 else ("",) * 4), line) for row, lines in wrapped for i, line in enumerate(lines)]
-        return _table(cells) if groups else []
 
-
-def describe(tx: Any, params: Any = None) -> Description:
-    """The stages of `tx` with their hyperparameters, slots, roles, dtypes, bytes and groups of parameters.
+@checked
+def describe(tx: Annotated[optax.GradientTransformation, Transforms()], params: Tree | None = None) -> Description:
+    """Describes a transformation: its stages with their hyperparameters, slots, roles, dtypes, bytes and groups.
 
     Args:
-        tx: A transformation; one of optax's counts as a single stage.
-        params: Parameters, arrays or `jax.ShapeDtypeStruct`s. Without them a single float32 parameter is assumed.
+        tx: A transformation. A transformation of optax counts as a single stage.
+        params: The parameters, a tree of arrays or `jax.ShapeDtypeStruct`s. By default a single float32 parameter is
+            assumed.
+
+    Raises:
+        TypeError: `tx` is not a transformation, or a parameter is not an array.
+        ValueError: A selector of `tx` selects none of the parameters.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> gx.describe(gx.sgd(gx.tunable(0.1), momentum=0.9), {"w": jnp.zeros((3, 4)), "b": jnp.zeros(4)})
@@ -127,113 +117,121 @@ def describe(tx: Any, params: Any = None) -> Description:
     scale_by_learning_rate  learning_rate=tunable(0.1)
     16 parameters, 4 bytes of slots per parameter, 72 bytes in all
     """
-    tx = chain(tx)
-    assumed = params is None
-    params = jnp.zeros((), jnp.float32) if assumed else params
-    shown = Transformation(tuple(s._replace(views=()) for s in tx._stages)) if assumed else tx
-    state = jax.eval_shape(lambda p: shown._lift.state(flatten(p)) if assumed else tx.init(p), params)
-    leaves = [p for p in jax.tree.leaves(params) if is_trainable(p)]
-    stages = tuple(_stages(tx, state, None if assumed else flatten(params)))
-    return Description(stages, _bytes(state), sum(math.prod(np.shape(p)) for p in leaves), assumed)
+    assert isinstance(tx, Transformation)  # the canonical form of `Transforms`
+    if params is None:
+        # Selectors cannot be checked against parameters that are only assumed, so the stages see all parameters.
+        whole = Transformation(tuple(stage._replace(views=()) for stage in tx._stages))
+        state = jax.eval_shape(lambda p: whole._lift.state(flatten(p)), jnp.zeros((), jnp.float32))
+        return Description(tuple(_stages(tx, state, None)), _bytes(state), 1, True)
+    state = jax.eval_shape(tx.init, params)
+    sizes = [math.prod(np.shape(p)) for p in jax.tree.leaves(params) if is_trainable(p)]
+    return Description(tuple(_stages(tx, state, flatten(params))), _bytes(state), sum(sizes), False)
 
 
-def _stages(tx: Transformation, state: Any, params: Flat | None, prefix: str = "") -> Iterator[StageDescription]:
-    """The stages, each followed by those of the transformations that it holds."""
-    seen = tx._lift.seen(params) if params is not None else {}
+def _stages(tx: Transformation, state: State, params: Flat | None, prefix: str = "") -> Iterator[StageDescription]:
+    """The stages, each followed by the stages of the transformations that it holds."""
+    axes = tx._lift.seen(params) if params is not None else {}
     for name, stage in tx._lift.stages.items():
-        kept, technique = state.stages.get(name), stage.technique
-        mine = None if params is None else stage.masked(params, seen.get(name))
-        groups = () if mine is None or params is None else _groups(technique, mine, params, seen.get(name))
-        yield _stage(prefix + name, technique, kept, groups)
-        for part, inner in technique.parts().items():
-            yield from _stages(inner, kept[part], mine, f"{prefix}{name}.{part}.")
+        visible = None if params is None else stage.masked(params, axes.get(name))
+        groups = () if params is None else _groups(stage, params, axes.get(name))
+        slots = state.stages.get(name)
+        yield _stage(prefix + name, stage.technique, slots, groups)
+        for part, inner in stage.technique.parts().items():
+            yield from _stages(inner, state.stages[name][part], visible, f"{prefix}{name}.{part}.")
 
 
-def _stage(name: str, stage: Any, state: Any, groups: tuple[GroupDescription, ...]) -> StageDescription:
-    hyper = {
-        field: repr(getattr(stage, field))
-        for field in hyperparameters(type(stage))
-        if getattr(stage, field) is not None
-    }
-    foreign = isinstance(stage, TreeStage) and not stage.keeps_state
-    slots = {slot: _slot(spec.role.value, state[slot]) for slot, spec in stage.active_slots().items()}
-    if foreign and jax.tree.leaves(state):
+def _stage(name: str, technique: Technique, state: Any, groups: tuple[GroupDescription, ...]) -> StageDescription:
+    values = {field: getattr(technique, field) for field in hyperparameters(type(technique))}
+    hyperparams = {field: repr(value) for field, value in values.items() if value is not None}
+    slots = {slot: _slot(spec.role.value, state[slot]) for slot, spec in technique.active_slots().items()}
+    opaque = isinstance(technique, TreeStage) and not technique.keeps_state
+    if opaque and jax.tree.leaves(state):
         slots = {"state": _slot("opaque", state)}
-    return StageDescription(name, repr(stage) if foreign else stage.label, hyper, slots, groups)
+    return StageDescription(name, repr(technique) if opaque else technique.label, hyperparams, slots, groups)
 
 
-def _groups(technique: Any, mine: Flat, params: Flat, seen: Any) -> tuple[GroupDescription, ...]:
-    """The groups of a stage: those of its rule, then those of its views."""
-    rule = technique if isinstance(technique, Rule) else None
-    groups = () if rule is None else _rule_groups(rule, mine)
-    if seen is None:
-        return groups
-    names = {i: name for i, (name, _) in params.trained().items()}
-    by_label: dict[str, list[str]] = {}
-    for i in sorted(names, key=lambda i: (seen[i] is None, len(seen[i] or ()))):
-        if seen[i] is None or not groups:
-            by_label.setdefault(_label(seen[i]), []).append(names[i])
-    shown = {label: _folded(paths, names.values()) for label, paths in by_label.items()}
-    return (*groups, *(GroupDescription(label, {}, tuple(by_label[label]), shown[label]) for label in by_label))
+def _groups(stage: Stage, params: Flat, axes: Sequence[tuple[int, ...] | None] | None) -> tuple[GroupDescription, ...]:
+    """The groups of a stage: first those of its rule, then those of its views.
+
+    Args:
+        stage: The stage.
+        params: The parameters that reach the stage.
+        axes: For each leaf, the axes that hold layers, or None if the stage does not see the leaf. None if the stage
+            sees all leaves whole.
+    """
+    visible = stage.masked(params, axes)
+    of_rule = _rule_groups(stage.technique, visible) if isinstance(stage.technique, Rule) else ()
+    return of_rule if axes is None else of_rule + _view_groups(params, axes, only_hidden=bool(of_rule))
 
 
-def _label(axes: tuple[int, ...] | None) -> str:
+def _view_groups(
+    params: Flat, axes: Sequence[tuple[int, ...] | None], only_hidden: bool
+) -> tuple[GroupDescription, ...]:
+    """The groups that `only` and `stacked` make.
+
+    Parameters without layers come first, then those with layers, and those that the stage does not see come last. If
+    the rule has groups itself, `only_hidden` leaves the groups of parameters that the stage sees to the rule.
+    """
+    paths = {i: path for i, (path, _) in params.trained().items()}
+    members: dict[str, list[str]] = {}
+    for i in sorted(paths, key=lambda i: _view_order(axes[i])):
+        if axes[i] is None or not only_hidden:
+            members.setdefault(_view_name(axes[i]), []).append(paths[i])
+    return tuple(
+        GroupDescription(name, {}, tuple(group), abbreviated(group, paths.values())) for name, group in members.items()
+    )
+
+
+def _view_order(axes: tuple[int, ...] | None) -> tuple[bool, int]:
+    return axes is None, len(axes or ())
+
+
+def _view_name(axes: tuple[int, ...] | None) -> str:
     if axes is None:
         return "not selected"
     return f"layers on axis {', '.join(map(str, axes))}" if axes else "selected"
 
 
-def _rule_groups(stage: Rule, params: Flat) -> tuple[GroupDescription, ...]:
-    found = stage.groups(params, stage.label, check=False)
-    if found is None:
+def _rule_groups(rule: Rule, params: Flat) -> tuple[GroupDescription, ...]:
+    """The groups of a rule, with the hyperparameters in which they differ."""
+    members = rule.groups(params, rule.label)
+    if members is None:
         return ()
-    alone = Transformation((Stage(stage),))
-    rule = stage.replace(varying(stage.label, stage, alone._lift.state(flatten({}))))
-    names = {i: name for i, (name, _) in params.trained().items()}
-    order = sorted(dict.fromkeys(found.values()), key=lambda group: group is False)  # first what a mask selects
+    before = Transformation((Stage(rule),))._lift.state(flatten({}))
+    rule = rule.replace(varying(rule.label, rule, before))
+    order = sorted(dict.fromkeys(members.values()), key=lambda group: group is False)  # "selected" comes first
     rules = {group: rule.for_group(group) for group in order}
-    differ = [
-        field
-        for field in hyperparameters(type(rule))
-        if any(not same(getattr(rule, field), getattr(special, field)) for special in rules.values())
-    ]
+    differing = _differing(rule, list(rules.values()))
+    all_paths = {i: path for i, (path, _) in params.trained().items()}
     groups = []
     for group, special in rules.items():
-        label = {True: "selected", False: "not selected"}[group] if isinstance(group, bool) else str(group)
-        paths = tuple(names[i] for i, g in found.items() if g == group)
-        hyper = {field: f"{float(getattr(special, field)):.4g}" for field in differ}
-        groups.append(GroupDescription(label, hyper, paths, _folded(paths, names.values())))
+        paths = tuple(all_paths[i] for i, other in members.items() if other == group)
+        hyperparams = {field: f"{float(getattr(special, field)):.4g}" for field in differing}
+        groups.append(
+            GroupDescription(_rule_group_name(group), hyperparams, paths, abbreviated(paths, all_paths.values()))
+        )
     return tuple(groups)
 
 
-def _slot(role: str, tree: Any) -> SlotDescription:
+def _differing(rule: Rule, rules: Sequence[Rule]) -> list[str]:
+    """The hyperparameters that the groups change."""
+
+    def changes(field: str) -> bool:
+        return any(not same(getattr(rule, field), getattr(special, field)) for special in rules)
+
+    return [field for field in hyperparameters(type(rule)) if changes(field)]
+
+
+def _rule_group_name(group: Hashable) -> str:
+    if isinstance(group, bool):
+        return "selected" if group else "not selected"
+    return str(group)
+
+
+def _slot(role: str, tree: Tree) -> SlotDescription:
     dtypes = dict.fromkeys(str(leaf.dtype) for leaf in jax.tree.leaves(tree))
     return SlotDescription(role, tuple(dtypes), _bytes(tree))
 
 
-def _bytes(tree: Any) -> int:
+def _bytes(tree: Tree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def _folded(paths: Iterable[str], everything: Iterable[str]) -> tuple[str, ...]:
-    """`paths`, where globs stand for several of which everything that they match is one."""
-    here, anywhere = (Counter(glob for path in all_ for glob in _globs(path)) for all_ in (paths, everything))
-    return tuple(dict.fromkeys(next((g for g in _globs(path) if here[g] == anywhere[g] > 1), path) for path in paths))
-
-
-def _globs(path: str) -> list[str]:
-    """For all that is below a name, the outermost first, and for all that differ in numbers alone."""
-    return [f"{path[:i]}/*" for i, letter in enumerate(path) if letter == "/"] + [re.sub(r"\d+(?=/|$)", "*", path)]
-
-
-def _lines(entries: Sequence[str], room: int) -> list[str]:
-    """As many entries as fit on about three lines, and the number of the others."""
-    kept = max(1, sum(end <= 3 * room for end in itertools.accumulate(len(entry) + 2 for entry in entries)))
-    text = ", ".join([*entries[:kept], *[f"… {len(entries) - kept:,} more"] * (kept < len(entries))])
-    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or ["the root"]
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [lines[0], "  ".join("─" * w for w in widths), *lines[1:]]

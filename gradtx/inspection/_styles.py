@@ -1,21 +1,31 @@
-"""How curves are told apart in every picture."""
+"""The looks that tell curves apart in every picture."""
 
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
+
+Dashes: TypeAlias = str | tuple[int, tuple[int, ...]]
+"""A line style as matplotlib takes it: a name such as "--", or (offset, lengths of dashes and gaps)."""
 
 
 class Style(NamedTuple):
-    """The look of one curve."""
+    """The look of one curve.
+
+    Attributes:
+        colour: A hexadecimal colour.
+        dashes: Matplotlib's line style.
+        marker: Matplotlib's marker.
+        width: The width of the line in points.
+    """
 
     colour: str
-    dashes: Any
+    dashes: Dashes
     marker: str
     width: float
 
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, less the yellow that vanishes on white.
-# Dashes and markers tell the curves apart without any colour, and the widths where one curve hides another.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, without the yellow that vanishes on white.
+# Dashes and markers tell the curves apart without colours. The widths differ because curves may lie on one another.
 _STYLES = (
     Style("#000000", "-", "o", 2.4),
     Style("#E69F00", "--", "s", 2.2),
@@ -28,7 +38,16 @@ _STYLES = (
 
 
 def styles() -> Iterator[Style]:
-    """The looks of curves, one after another without end. When the colours repeat, their dashes and markers differ."""
+    """Yields the looks of curves, one after another, without end.
+
+    There are seven colours. When the colours repeat, the dashes and the markers differ, so that 49 looks are distinct.
+    The colours are those of Okabe and Ito 2008, "Color Universal Design".
+
+    >>> import gradtx as gx
+    >>> looks = gx.inspection.styles()
+    >>> next(looks).colour, next(looks).colour
+    ('#000000', '#E69F00')
+    """
     for i in count():
         pattern = _STYLES[(i + i // len(_STYLES)) % len(_STYLES)]
         yield _STYLES[i % len(_STYLES)]._replace(dashes=pattern.dashes, marker=pattern.marker)

@@ -1,36 +1,33 @@
-"""How large the steps of training are beside what they change."""
+"""The size of the steps of training, relative to the parameters."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from gradtx._tools import check_leaves, check_structure, flatten, is_trainable, widen
+from gradtx._tools import Tree, check_leaves, check_structure, checked, flatten, is_trainable, widen
 from gradtx.core import abs_sq
-from gradtx.inspection._axes import axes, legend
+from gradtx.inspection._axes import Figure, OptionalAxes, add_legend, new_axes
 from gradtx.inspection._styles import styles
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
+def update_ratios(updates: Tree, params: Tree) -> dict[str, jax.Array]:
+    """Computes ‖u‖/‖θ‖ for each array, under the path of the array, such as "dense/kernel".
 
-def update_ratios(updates: Any, params: Any) -> dict[str, jax.Array]:
-    """‖u‖/‖θ‖ of each array, under its path, such as "dense/kernel"; in float32 or wider.
-
-    Of parameters that are all 0, as biases are at first, it is infinity, and NaN if the update is 0 too. Arrays without
-    an update have no ratio. It runs under `jax.jit`, and in a `lax.scan` whose stacked ratios `plot_update_ratios`
-    draws.
+    The norms are Euclidean norms, in float32 or wider. If a parameter is all 0, as biases are at first, the ratio is
+    infinity, or NaN if the update is 0 too. Arrays without an update have no ratio. The function runs under `jax.jit`
+    and in a `jax.lax.scan`. `plot_update_ratios` draws the stacked ratios of a scan.
 
     Args:
-        updates: What `tx.update` gave, a tree like `params`.
-        params: The parameters, before the step.
+        updates: u, the updates that `tx.update` returned, a tree like `params`.
+        params: θ, the parameters before the step, a tree of arrays.
 
     Raises:
-        TypeError: An update is of another kind than its parameter.
-        ValueError: The trees or the shapes differ.
+        TypeError: An update is complex and its parameter is real, or the other way round, or the parameter is not
+            trained.
+        ValueError: The structures of the trees or the shapes of the arrays differ.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> params = {"dense": {"kernel": jnp.full((3, 3), 2.0), "bias": None}}
@@ -40,27 +37,29 @@ def update_ratios(updates: Any, params: Any) -> dict[str, jax.Array]:
     new, old = flatten(updates), flatten(params)
     check_structure("update_ratios", new, old, "parameters", "updates")
     check_leaves("update_ratios", new, old, "parameters", what="update")
-    found = zip(old.paths(), new.leaves, old.leaves, strict=True)
-    return {path: _norm(u) / _norm(p) for path, u, p in found if is_trainable(u)}
+    arrays = zip(old.paths(), new.leaves, old.leaves, strict=True)
+    return {path: _norm(u) / _norm(p) for path, u, p in arrays if is_trainable(u)}
 
 
-def _norm(x: Any) -> jax.Array:
+def _norm(x: ArrayLike) -> jax.Array:
     return jnp.sqrt(jnp.sum(abs_sq(widen(x))))
 
 
-def plot_update_ratios(ratios: Mapping[str, Any], *, ax: "Axes | None" = None) -> "Figure":
-    """A figure of update-to-parameter ratios over the steps, on a logarithmic axis, with a line at 10⁻³.
+@checked
+def plot_update_ratios(ratios: Mapping[str, ArrayLike], *, ax: OptionalAxes = None) -> "Figure":
+    """Draws update-to-parameter ratios over the steps, on a logarithmic axis, with a line at 10⁻³.
 
-    That is a rule of thumb: ratios far below it may come from too low a learning rate, far above from too high a one.
-    Where a ratio is 0 or not finite, its curve has a gap.
+    The line is a rule of thumb. Ratios far below 10⁻³ suggest that the learning rate is too low, and ratios far above
+    10⁻³ that the learning rate is too high. A curve has a gap at each step whose ratio is 0 or not finite.
 
     Args:
-        ratios: The ratios of each step under the paths of their arrays, as a `lax.scan` of `update_ratios` stacks them.
-        ax: Axes of matplotlib to draw into; otherwise a figure is made, which pyplot does not know of.
+        ratios: The ratios of all steps, (steps,), under the paths of their arrays, as a `jax.lax.scan` of
+            `update_ratios` stacks them.
+        ax: Matplotlib's axes to draw into. By default a new figure is made that pyplot does not manage.
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: There is no ratio, none that is finite and positive, or what is under a path is no row of numbers.
+        ValueError: There is no ratio, no ratio is finite and positive, or an entry is not a row of numbers.
 
     Source of the rule: A. Karpathy's notes for Stanford's course CS231n, "Neural Networks Part 3".
 
@@ -70,22 +69,23 @@ def plot_update_ratios(ratios: Mapping[str, Any], *, ax: "Axes | None" = None) -
     ['kernel', 'bias', '10⁻³, a rule of thumb']
     """
     rows = {str(path): np.asarray(row, float) for path, row in ratios.items()}
-    if bad := next((path for path, row in rows.items() if row.ndim != 1), None):
+    bad = next((path for path, row in rows.items() if row.ndim != 1), None)
+    if bad is not None:
         raise ValueError(
-            f"plot_update_ratios: ratios[{bad!r}] must be a row of numbers, one for each step, got the shape "
+            f"plot_update_ratios: ratios[{bad!r}] must be a row with one number for each step, got the shape "
             f"{rows[bad].shape}"
         )
     rows = {path: np.where(np.isfinite(row) & (row > 0), row, np.nan) for path, row in rows.items()}
     if not any(np.isfinite(row).any() for row in rows.values()):
         raise ValueError("plot_update_ratios: ratios have no finite positive number")
     labels = [*rows, "10⁻³, a rule of thumb"]
-    own = ax is None
-    ax = axes("plot_update_ratios", labels, steps=True) if ax is None else ax
+    above = ax is None
+    ax = new_axes("plot_update_ratios", labels, counts_steps=True) if ax is None else ax
     ax.set(xlabel="step", ylabel="‖update‖ / ‖parameters‖", yscale="log")
     lines = []
     for row, style in zip(rows.values(), styles(), strict=False):
         marker = style.marker if len(row) == 1 else ""
         lines += ax.plot(row, color=style.colour, linestyle=style.dashes, linewidth=style.width, marker=marker)
     lines.append(ax.axhline(1e-3, color="0.5", linewidth=1))
-    legend([ax], lines, labels, own)
+    add_legend([ax], lines, labels, above=above)
     return ax.figure  # type: ignore[return-value]

@@ -1,4 +1,5 @@
-"""Other frameworks' names for gradtx's transformations: `gradtx.interop.torch`, `gradtx.interop.keras`.
+"""Other frameworks' names for gradtx's transformations: `gradtx.interop.torch` and `gradtx.interop.keras`.
 
-Neither imports the framework. `gradtx.interop.sklearn` takes over fitted scalers and hands them over.
+Neither imports its framework. `gradtx.interop.sklearn` converts fitted scalers from and to scikit-learn, and
+`gradtx.interop.grain` scales the elements of Grain's datasets.
 """

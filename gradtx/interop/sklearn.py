@@ -1,6 +1,7 @@
-"""scikit-learn's scalers, taken over and handed over as they are fitted."""
+"""Conversion of fitted scalers from and to scikit-learn."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import jax
 import jax.numpy as jnp
@@ -9,19 +10,38 @@ import numpy as np
 from gradtx.core import State, Transformation, chain
 from gradtx.inputs import max_abs, min_max, robust, standardize
 
+if TYPE_CHECKING:
+    from sklearn.preprocessing import (  # type: ignore[import-not-found]
+        MaxAbsScaler,
+        MinMaxScaler,
+        RobustScaler,
+        StandardScaler,
+    )
 
-def from_sklearn(scaler: Any) -> tuple[Transformation, State]:
-    """A fitted scaler as a transformation and its state, which learns on from where the scaler was.
+Scaler: TypeAlias = Union["StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler"]
+Slots: TypeAlias = Mapping[str, jax.Array]
+Values: TypeAlias = dict[str, Any]
+"""Slot → its values; or an attribute of a fitted scaler → its value."""
+Converted: TypeAlias = tuple[str, Values, Values]
+"""The class of a scaler, its arguments, and the attributes that fitting gives it."""
 
-    A `RobustScaler` keeps none of its examples. The state then has two that have its median and quartiles: right for
-    inference and `inverse`, and nothing to learn on from.
+
+def from_sklearn(scaler: Scaler) -> tuple[Transformation, State]:
+    """Convert a fitted scaler of scikit-learn to a transformation and its state.
+
+    The state continues to learn from where the scaler was. A `RobustScaler` does not store its examples, so its state
+    has two examples with the same median and quartiles: right for inference and `inverse`, but not a sample to
+    continue to learn from.
 
     Args:
         scaler: A `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler` or `RobustScaler`, fitted.
 
+    Returns:
+        The transformation and the state, for one array of shape (examples, features).
+
     Raises:
-        TypeError: It is none of these.
-        ValueError: It is not fitted, or it clips where gradtx's does not.
+        TypeError: The scaler is of another class.
+        ValueError: The scaler is not fitted, or is a `MaxAbsScaler` that clips: gradtx's `max_abs` does not clip.
 
     >>> from sklearn.preprocessing import StandardScaler
     >>> tx, state = from_sklearn(StandardScaler().fit([[1.0], [3.0]]))
@@ -29,14 +49,15 @@ def from_sklearn(scaler: Any) -> tuple[Transformation, State]:
     Array([[3.]], dtype=float32)
     """
     kind = type(scaler).__name__
-    if kind not in _TAKEN:
-        raise TypeError(f"from_sklearn: expected one of {', '.join(_TAKEN)}, got {kind}")
-    if not hasattr(scaler, "n_features_in_"):
+    if kind not in _FROM:
+        raise TypeError(f"from_sklearn: expected one of {', '.join(_FROM)}, got {kind}")
+    features = getattr(scaler, "n_features_in_", None)
+    if features is None:
         raise ValueError(f"from_sklearn: this {kind} is not fitted")
     if kind == "MaxAbsScaler" and scaler.get_params().get("clip"):
         raise ValueError("from_sklearn: this MaxAbsScaler clips; use clip=False, and gx.clip(1.0) after max_abs")
-    tx, values = _TAKEN[kind](scaler)
-    state: Any = tx.init(jnp.zeros((1, scaler.n_features_in_)))
+    tx, values = _FROM[kind](scaler)
+    state: Any = tx.init(jnp.zeros((1, features)))
     (name,) = tx.stages
     slots = {
         slot: jnp.broadcast_to(jnp.asarray(values.get(slot, old), old.dtype), old.shape)
@@ -45,17 +66,23 @@ def from_sklearn(scaler: Any) -> tuple[Transformation, State]:
     return tx, state._replace(step=jnp.ones_like(state.step), stages={name: slots})
 
 
-def to_sklearn(tx: Transformation, state: State) -> Any:
-    """The scikit-learn scaler that does what `tx` does with this state, and learns on from where it is.
+def to_sklearn(tx: Transformation, state: State) -> Scaler:
+    """Convert a transformation and its state to the scaler of scikit-learn that does the same.
+
+    The scaler continues to learn from where the state was. scikit-learn has neither `missing` nor `axis_name`, and
+    takes NaN as missing.
 
     Args:
-        tx: `standardize`, `min_max`, `max_abs` or `robust` alone; scikit-learn knows neither its `missing` nor its
-            `axis_name`, and takes NaN as missing.
+        tx: One of `standardize`, `min_max`, `max_abs` and `robust`, and no chain of several.
         state: The state for one array of shape (examples, features).
 
+    Returns:
+        A `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler` or `RobustScaler`.
+
     Raises:
-        TypeError: It is another transformation.
-        ValueError: The inputs were others, or the state has learnt from nothing.
+        TypeError: `tx` is another transformation.
+        ValueError: The inputs were not one array of shape (examples, features), or the state has learnt from no
+            examples.
 
     >>> import gradtx as gx
     >>> tx = gx.inputs.max_abs()
@@ -66,22 +93,22 @@ def to_sklearn(tx: Transformation, state: State) -> Any:
 
     stages = list(chain(tx).stages.items())
     name, rule = stages[0]
-    if len(stages) != 1 or rule.label not in _GIVEN:
-        raise TypeError(f"to_sklearn: expected one of {', '.join(_GIVEN)}, got {tx}")
+    if len(stages) != 1 or rule.label not in _TO:
+        raise TypeError(f"to_sklearn: expected one of {', '.join(_TO)}, got {tx}")
     slots = state.stages[name]
     features = slots["sample"][0] if rule.label == "robust" else slots["count"]
     if not isinstance(features, jax.Array) or features.ndim != 1:
         raise ValueError("to_sklearn: the state must be that of one array of shape (examples, features)")
     if not np.any(slots["count"]):
         raise ValueError(f"to_sklearn: this {rule.label} has learnt from no examples yet")
-    kind, arguments, fitted = _GIVEN[rule.label](rule, slots)
+    kind, arguments, fitted = _TO[rule.label](rule, slots)
     scaler = getattr(preprocessing, kind)(**arguments)
     for attribute, value in ({"n_features_in_": len(features)} | fitted).items():
         setattr(scaler, attribute, value)
     return scaler
 
 
-def _from_standard(scaler: Any) -> tuple[Transformation, dict[str, Any]]:
+def _from_standard(scaler: "StandardScaler") -> tuple[Transformation, Values]:
     tx = standardize(centering=scaler.with_mean, scaling=scaler.with_std)
     count = np.asarray(scaler.n_samples_seen_, np.float64)
     mean, var = (np.float64(0) if x is None else x for x in (scaler.mean_, scaler.var_))
@@ -89,25 +116,25 @@ def _from_standard(scaler: Any) -> tuple[Transformation, dict[str, Any]]:
     scale = np.exp2(np.floor(np.log2(np.maximum(np.sqrt(var), tiny))))
     sums = {"count": count, "mean": mean, "m2": var / scale**2 * count}
     dtype = np.dtype(jnp.result_type(float))
-    rest = {f"{name}_low": value - np.asarray(value, dtype).astype(np.float64) for name, value in sums.items()}
-    return tx, sums | rest | {"scale": scale}
+    low = {f"{name}_low": value - np.asarray(value, dtype).astype(np.float64) for name, value in sums.items()}
+    return tx, sums | low | {"scale": scale}
 
 
-def _to_standard(rule: Any, slots: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _to_standard(rule: Any, slots: Slots) -> Converted:
     sums = {n: _double(slots[n]) + _double(slots[f"{n}_low"]) for n in ("count", "mean", "m2")}
     var = sums["m2"] * _double(slots["scale"]) ** 2 / sums["count"]
-    fitted = {"n_samples_seen_": _number(sums["count"])}
+    fitted: Values = {"n_samples_seen_": _number(sums["count"])}
     fitted["mean_"] = sums["mean"] if rule.centering or rule.scaling else None
     fitted |= {"var_": var, "scale_": _nonzero(np.sqrt(var))} if rule.scaling else {"var_": None, "scale_": None}
     return "StandardScaler", {"with_mean": rule.centering, "with_std": rule.scaling}, fitted
 
 
-def _from_min_max(scaler: Any) -> tuple[Transformation, dict[str, Any]]:
-    tx = min_max(tuple(scaler.feature_range), clip=scaler.clip)
+def _from_min_max(scaler: "MinMaxScaler") -> tuple[Transformation, Values]:
+    tx = min_max(feature_range=tuple(scaler.feature_range), clip=scaler.clip)
     return tx, {"count": scaler.n_samples_seen_, "min": scaler.data_min_, "max": scaler.data_max_}
 
 
-def _to_min_max(rule: Any, slots: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _to_min_max(rule: Any, slots: Slots) -> Converted:
     (a, b), low, high = rule.feature_range, _double(slots["min"]), _double(slots["max"])
     scale = (b - a) / _nonzero(high - low)
     fitted = {"data_min_": low, "data_max_": high, "data_range_": high - low, "scale_": scale, "min_": a - low * scale}
@@ -115,25 +142,21 @@ def _to_min_max(rule: Any, slots: Any) -> tuple[str, dict[str, Any], dict[str, A
     return "MinMaxScaler", {"feature_range": (a, b), "clip": rule.clip}, fitted | seen
 
 
-def _from_max_abs(scaler: Any) -> tuple[Transformation, dict[str, Any]]:
+def _from_max_abs(scaler: "MaxAbsScaler") -> tuple[Transformation, Values]:
     return max_abs(), {"count": scaler.n_samples_seen_, "max_abs": scaler.max_abs_}
 
 
-def _to_max_abs(rule: Any, slots: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _to_max_abs(rule: Any, slots: Slots) -> Converted:
     largest = _double(slots["max_abs"])
     seen = {"n_samples_seen_": int(slots["count"].max())}
     return "MaxAbsScaler", {}, {"max_abs_": largest, "scale_": _nonzero(largest)} | seen
 
 
-def _from_robust(scaler: Any) -> tuple[Transformation, dict[str, Any]]:
+def _from_robust(scaler: "RobustScaler") -> tuple[Transformation, Values]:
     low, high = scaler.quantile_range
-    tx = robust(
-        (low, high),
-        centering=scaler.with_centering,
-        scaling=scaler.with_scaling,
-        unit_variance=scaler.unit_variance,
-        sample_size=2,
-    )
+    # Without scaling the other two arguments have no effect, and `robust` refuses them.
+    scaling = {"quantile_range": (low, high), "unit_variance": scaler.unit_variance} if scaler.with_scaling else {}
+    tx = robust(centering=scaler.with_centering, scaling=scaler.with_scaling, sample_size=2, **scaling)
     center, scale = (0.0 if x is None else x for x in (scaler.center_, scaler.scale_))
     (unit,) = {rule.unit() for rule in tx.stages.values()}
     half = 50 / (high - low) * scale * unit
@@ -141,7 +164,7 @@ def _from_robust(scaler: Any) -> tuple[Transformation, dict[str, Any]]:
     return tx, {"count": 2, "sample": sample, "priority": 0}
 
 
-def _to_robust(rule: Any, slots: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _to_robust(rule: Any, slots: Slots) -> Converted:
     low, high = rule.quantile_range
     sample = _double(slots["sample"])
     first, center, third = np.nanpercentile(sample, [low, 50, high], axis=0)
@@ -161,16 +184,21 @@ def _nonzero(scale: np.ndarray) -> np.ndarray:
     return np.where(scale == 0, 1.0, scale)
 
 
-def _number(count: np.ndarray) -> Any:
-    """As scikit-learn has it: one number where all features have it, whole where it is."""
+def _number(count: np.ndarray) -> np.number | np.ndarray:
+    """The number of examples as scikit-learn stores it: one number if all features have the same, an int if whole."""
     count = count.astype(np.int64) if np.all(count == np.round(count)) else count
     return count[0] if np.all(count == count[0]) else count
 
 
-_TAKEN = {
+_FROM: Mapping[str, Any] = {
     "StandardScaler": _from_standard,
     "MinMaxScaler": _from_min_max,
     "MaxAbsScaler": _from_max_abs,
     "RobustScaler": _from_robust,
 }
-_GIVEN = {"standardize": _to_standard, "min_max": _to_min_max, "max_abs": _to_max_abs, "robust": _to_robust}
+_TO: Mapping[str, Any] = {
+    "standardize": _to_standard,
+    "min_max": _to_min_max,
+    "max_abs": _to_max_abs,
+    "robust": _to_robust,
+}

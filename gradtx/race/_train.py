@@ -41,7 +41,7 @@ class Race:
         for seed, problem in zip(self.seeds, problems, strict=True):
             network_key, batches_key = jax.random.split(jax.random.key(seed))
             train = jax.device_put((problem.x_train, problem.y_train))
-            self.batches.append(gx.inputs.minibatches(train, args.batch_size, batches_key))
+            self.batches.append(gx.inputs.minibatches(train, args.batch_size, key=batches_key))
             self._graph, *parts = initial(network_key)
             variables.append(tuple(parts))
         self._first, self._variables = variables[0], _together(variables)

@@ -1,62 +1,73 @@
-"""Schedules made of others."""
+"""Schedules that are made of other schedules."""
 
-from typing import Any
+from dataclasses import KW_ONLY
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from gradtx._tools import one_more
-from gradtx.schedules._schedule import Number, Positive, Schedule, Steps, as_float, laps, since
-from gradtx.schedules._several import Boundaries, Part, Parts, reached, value_at
+from gradtx.schedules._schedule import Finite, Length, Schedule, Steps, as_float, laps, since
+from gradtx.schedules._values import (
+    Boundaries,
+    NumberOrSchedule,
+    NumbersOrSchedules,
+    OnlySchedule,
+    reached,
+    value_at,
+)
 
 
 class product(Schedule):
-    """η(t) = a(t)·b(t).
+    """The value is the product of two schedules: η(t) = a(t)·b(t).
 
     Args:
-        first: a, a schedule or a number.
-        second: b, a schedule or a number.
+        first: a, a schedule or a finite number.
+        second: b, a schedule or a finite number.
 
     >>> from gradtx.schedules import inverse_time_decay, linear, product
     >>> product(linear(0.0, 1.0, 10), inverse_time_decay(0.5, 1, 1.0))(4)
     Array(0.04, dtype=float32)
     """
 
-    first: Part
-    second: Part
+    first: NumberOrSchedule
+    second: NumberOrSchedule
 
-    def __call__(self, step: Any) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         return value_at(self.first, step) * value_at(self.second, step)
 
 
 class scale(Schedule):
-    """η(t) = c·a(t).
+    """The value is a schedule times a constant: η(t) = c·a(t).
 
     Args:
-        schedule: a, a schedule or a number.
-        factor: c.
+        schedule: a, a schedule or a finite number.
+        factor: c, a finite number.
 
     >>> from gradtx.schedules import inverse_time_decay, scale
     >>> scale(inverse_time_decay(0.5, 1, 1.0), 0.1)(4)
     Array(0.01, dtype=float32)
     """
 
-    schedule: Part
-    factor: Number
+    schedule: NumberOrSchedule
+    factor: Finite
 
-    def __call__(self, step: Any) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         return value_at(self.schedule, step) * as_float(self.factor)
 
 
 class join(Schedule):
-    """η(t) = aₖ(t - bₖ) for bₖ ≤ t < bₖ₊₁, b₀ = 0: one schedule after another, each from its own step 0.
+    """The schedules follow one another, each from its step 0.
+
+    η(t) = aₖ(t - bₖ) for bₖ ≤ t < bₖ₊₁, where b₀ = 0.
 
     Args:
-        schedules: a₀, a₁, …, schedules or numbers, one more than the boundaries.
-        boundaries: b₁ ≤ b₂ ≤ …, steps ≥ 0; of two equal ones the first is skipped.
+        schedules: a₀, a₁, …: a list of schedules and finite numbers, one more than the boundaries.
+        boundaries: b₁ ≤ b₂ ≤ …: a list of steps ≥ 0. Between two equal boundaries there is no step, and the schedule
+            between them is skipped.
 
     Raises:
-        ValueError: the boundaries are out of order, or the schedules are not one more.
+        ValueError: the boundaries are not in ascending order, or the schedules are not one more than the boundaries.
 
     The same as `optax.join_schedules` and PyTorch's `SequentialLR`.
 
@@ -65,14 +76,14 @@ class join(Schedule):
     Array([0.  , 0.25, 0.5 , 0.75, 0.5 , 0.5 ], dtype=float32)
     """
 
-    schedules: Parts
+    schedules: NumbersOrSchedules
     boundaries: Boundaries
 
     def __post_init__(self) -> None:
         super().__post_init__()
         one_more(self.label, "schedules", self.schedules, self.boundaries)
 
-    def __call__(self, step: Any) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         value = value_at(self.schedules[0], step)
         for schedule, start in zip(self.schedules[1:], self.boundaries, strict=True):
             value = jnp.where(reached(step, start), value_at(schedule, since(step, start)), value)
@@ -80,40 +91,40 @@ class join(Schedule):
 
 
 class floor(Schedule):
-    """η(t) = max(a(t), m).
+    """The value follows a schedule, but does not fall below a minimum: η(t) = max(a(t), m).
 
     Args:
-        schedule: a, a schedule or a number.
-        min_value: m.
+        schedule: a, a schedule or a finite number.
+        min_value: m, a finite number.
 
     >>> from gradtx.schedules import floor, linear
     >>> floor(linear(1.0, 0.0, 4), 0.4)(jnp.arange(4))
     Array([1.  , 0.75, 0.5 , 0.4 ], dtype=float32)
     """
 
-    schedule: Part
-    min_value: Number
+    schedule: NumberOrSchedule
+    min_value: Finite
 
-    def __call__(self, step: Any) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         return jnp.maximum(value_at(self.schedule, step), as_float(self.min_value))
 
 
 class offset(Schedule):
-    """η(t) = a(t + n), as for a run that goes on where another stopped after n steps.
+    """The schedule starts at a later step, for a run that continues another run: η(t) = a(t + n).
 
     Args:
-        schedule: a, a schedule or a number.
-        steps: n ≥ 0.
+        schedule: a, a schedule.
+        steps: n ≥ 0, the number of steps that are already done.
 
     >>> from gradtx.schedules import linear, offset
     >>> offset(linear(1.0, 0.0, 4), 2)(1)
     Array(0.25, dtype=float32)
     """
 
-    schedule: Part
+    schedule: OnlySchedule
     steps: Steps
 
-    def __call__(self, step: Any) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         passed = since(step, 0)
         whole = jnp.issubdtype(passed.dtype, jnp.integer) and jnp.issubdtype(jnp.result_type(self.steps), jnp.integer)
         if not whole:
@@ -123,26 +134,27 @@ class offset(Schedule):
 
 
 class per_epoch(Schedule):
-    """η(t) = a(⌊t / n⌋): the schedule a counts epochs of n steps; without `staircase` η(t) = a(t / n).
+    """The schedule counts epochs instead of steps: η(t) = a(⌊t / n⌋), or a(t / n) without `staircase`.
 
     Args:
-        schedule: a, a schedule or a number.
+        schedule: a, a schedule whose step is the epoch.
         steps_per_epoch: n > 0.
-        staircase: Count whole epochs only. Otherwise a gets a float, which has to be a step that it takes, and which
-            near the end of E epochs is right to E·6e-8.
+        staircase: Count whole epochs only. If False, a is called with a float, which it must accept. After E epochs
+            this float has an error of up to E·6e-8.
 
-    The same as calling the `step` of one of PyTorch's schedulers after every epoch.
+    The same as a scheduler of PyTorch whose `step` is called after every epoch.
 
     >>> from gradtx.schedules import exponential_decay, per_epoch
     >>> per_epoch(exponential_decay(1.0, 1, 0.5), 100)(jnp.asarray([99, 100, 250]))
     Array([1.  , 0.5 , 0.25], dtype=float32)
     """
 
-    schedule: Part
-    steps_per_epoch: Positive
+    schedule: OnlySchedule
+    steps_per_epoch: Length
+    _: KW_ONLY
     staircase: bool = True
 
-    def __call__(self, step: Any) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         passed = since(step, 0)
         if not self.staircase:
             return value_at(self.schedule, as_float(passed) / as_float(self.steps_per_epoch))

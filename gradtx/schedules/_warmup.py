@@ -1,41 +1,48 @@
 """Warm-up, before any schedule and before a plateau."""
 
-from typing import Any, Literal
+from dataclasses import KW_ONLY
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
 from gradtx.schedules._cosine import half_cosine
-from gradtx.schedules._schedule import Number, Schedule, Steps, as_float, progress, since
-from gradtx.schedules._several import Part, value_at
+from gradtx.schedules._schedule import Finite, Schedule, Steps, as_float, progress, since
+from gradtx.schedules._values import NumberOrSchedule, value_at
 
 
 class warmup(Schedule):
-    """From η₀ to a(0) over W steps, and then the schedule a from its step 0: η(t) = a(t - W) for t ≥ W, and before
+    """The value rises from `init_value` to the first value of a schedule, and then follows the schedule.
 
-    η₀ + (a(0) - η₀)·t / W ("linear") or η₀·(a(0) / η₀)^(t / W) ("exponential").
+    η(t) = η₀ + (a(0) - η₀)·t / W ("linear") or η₀·(a(0) / η₀)^(t / W) ("exponential") for t < W, and then
+    η(t) = a(t - W).
 
     Args:
-        schedule: a, a schedule or a number.
-        steps: W ≥ 0.
-        init_value: η₀; of an exponential warm-up > 0, as a(0) has to be.
+        schedule: a, a schedule or a finite number.
+        steps: W ≥ 0, the number of steps to the first value of the schedule. 0 for no warm-up.
+        init_value: η₀, a finite number. An exponential warm-up requires η₀ > 0 and a(0) > 0.
         kind: "linear" or "exponential".
 
     Raises:
-        ValueError: an exponential warm-up from or to a number that is not positive.
+        ValueError: an exponential warm-up from or to a number that is not positive; or W is 0, and `init_value` or
+            `kind` is given.
 
-    Before `cosine_decay` and linear the same as `warmup_cosine` and as Keras's `CosineDecay` with `warmup_steps`;
-    before `exponential_decay` as `optax.warmup_exponential_decay_schedule`.
+    A linear warm-up before `cosine_decay` is the same as `warmup_cosine` and as Keras's `CosineDecay` with
+    `warmup_steps`. Before `exponential_decay` it is the same as `optax.warmup_exponential_decay_schedule`.
 
     >>> from gradtx.schedules import linear, warmup
     >>> warmup(linear(1.0, 0.0, 100), 10)(jnp.asarray([0, 5, 10, 60]))
     Array([0. , 0.5, 1. , 0.5], dtype=float32)
     """
 
-    schedule: Part
+    idle = {"init_value": "steps", "kind": "steps"}
+
+    schedule: NumberOrSchedule
     steps: Steps
-    init_value: Number = 0.0
+    _: KW_ONLY
+    init_value: Finite = 0.0
     kind: Literal["linear", "exponential"] = "linear"
 
     def __post_init__(self) -> None:
@@ -46,36 +53,37 @@ class warmup(Schedule):
                 if not (callable(value) or isinstance(value, Tracer)) and value <= 0:
                     raise ValueError(f"{self.label}: {name} must be in (0, inf) for kind='exponential', got {value}")
 
-    def __call__(self, step: Any) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         done, left = progress(step, 0, self.steps)
         start, peak = as_float(self.init_value), value_at(self.schedule, jnp.asarray(0))
         if self.kind == "linear":
             warm = start * left + peak * done
-        else:  # from the nearer end, where the exponent is small
+        else:  # from the nearer end, because a small exponent has a small rounding error
             warm = jnp.where(done < left, start * (peak / start) ** done, peak * (start / peak) ** left)
         return jnp.where(left > 0, warm, value_at(self.schedule, since(step, self.steps)))
 
 
 class warmup_stable_decay(Schedule):
-    """Linear from η₀ to η₁ over W steps, η₁ for S steps, then down to η₂ at step T.
+    """The value rises from `init_value` to `peak_value` on a line, stays there, and then falls to `end_value`.
 
-    For t ≥ W + S and x = min((t - W - S) / (T - W - S), 1): η(t) = η₂ + (η₁ - η₂)·f(x), where f(x) is 1 - x ("linear"),
+    The rise takes W steps, the plateau S steps, and the decay ends at step T. For t ≥ W + S,
+    η(t) = η₂ + (η₁ - η₂)·f(x), where x = min((t - W - S) / (T - W - S), 1) and f(x) is 1 - x ("linear"),
     (1 + cos(π·x)) / 2 ("cosine") or 1 - √x ("sqrt").
 
     Args:
-        init_value: η₀.
-        peak_value: η₁.
+        init_value: η₀, a finite number. With W = 0 no step has this value.
+        peak_value: η₁, a finite number.
         warmup_steps: W ≥ 0.
         stable_steps: S ≥ 0.
-        decay_steps: T ≥ W + S, the length of the whole schedule, as in `warmup_cosine`.
-        end_value: η₂.
-        kind: The form of the decay.
+        decay_steps: T > W + S, the length of the whole schedule, as in `warmup_cosine`.
+        end_value: η₂, a finite number.
+        kind: The form of the decay: "linear", "cosine" or "sqrt".
 
     Raises:
-        ValueError: warm-up and plateau are longer than the schedule.
+        ValueError: the warm-up and the plateau together are as long as the schedule, or longer.
 
-    Source: Hu et al. 2024, MiniCPM, arXiv:2404.06395; the kind "sqrt", Hägele et al. 2024, arXiv:2405.18392. None of
-    optax, PyTorch and Keras has it.
+    Source: Hu et al. 2024, MiniCPM, arXiv:2404.06395; the kind "sqrt" is from Hägele et al. 2024, arXiv:2405.18392.
+    None of optax, PyTorch and Keras has it.
 
     >>> import gradtx as gx
     >>> s = gx.schedules.warmup_stable_decay(0.0, 1.0, 10, 70, 100)
@@ -83,24 +91,26 @@ class warmup_stable_decay(Schedule):
     Array([0.5, 1. , 0.5, 0. ], dtype=float32)
     """
 
-    init_value: Number
-    peak_value: Number
+    init_value: Finite
+    peak_value: Finite
     warmup_steps: Steps
     stable_steps: Steps
     decay_steps: Steps
-    end_value: Number = 0.0
+    _: KW_ONLY
+    end_value: Finite = 0.0
     kind: Literal["linear", "cosine", "sqrt"] = "linear"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        steps = self.warmup_steps, self.stable_steps, self.decay_steps
-        if not any(isinstance(n, jax.Array) for n in steps) and steps[0] + steps[1] > steps[2]:
+        warmup, stable, total = self.warmup_steps, self.stable_steps, self.decay_steps
+        concrete = not any(isinstance(n, jax.Array) for n in (warmup, stable, total))
+        if concrete and warmup + stable >= total:
             raise ValueError(
-                f"{self.label}: decay_steps must be at least warmup_steps + stable_steps, "
-                f"got {steps[2]} and {steps[0]} + {steps[1]}"
+                f"{self.label}: decay_steps must be greater than warmup_steps + stable_steps = {warmup} + {stable}, "
+                f"got {total}; decay_steps is the length of the whole schedule"
             )
 
-    def __call__(self, step: Any) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         done, left = progress(step, 0, self.warmup_steps)
         warm = self.init_value * left + self.peak_value * done
         begin = self.warmup_steps + self.stable_steps
@@ -112,7 +122,4 @@ class warmup_stable_decay(Schedule):
             if self.kind == "sqrt":
                 root = jnp.sqrt(low)
                 high, low = high / (1 + root), root
-        # A decay without a length would be over before it begins.
-        _, stable = progress(step, 0, begin)
-        decayed = jnp.where(stable > 0, self.peak_value, self.peak_value * high + self.end_value * low)
-        return jnp.where(left > 0, warm, decayed)
+        return jnp.where(left > 0, warm, self.peak_value * high + self.end_value * low)

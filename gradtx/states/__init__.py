@@ -1,4 +1,4 @@
-"""What is read from the state of a chain, and changed in it."""
+"""Functions that read the state of a chain, or change it."""
 
 from gradtx.states._evaluation_params import evaluation_params as evaluation_params
 from gradtx.states._hyperparams import hyperparams as hyperparams

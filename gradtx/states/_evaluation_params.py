@@ -1,25 +1,28 @@
-"""The parameters to evaluate a model with."""
+"""The parameters for evaluating a model."""
 
-from typing import Any
+from typing import TypeVar
 
+from gradtx._tools import summary
 from gradtx.core import State, Transformation
 
+T = TypeVar("T")
 
-def evaluation_params(tx: Transformation, state: State, params: Any) -> Any:
-    """The parameters to evaluate the model with, in the dtypes of `params`, which are those that are trained.
 
-    They differ where a stage keeps an average of the parameters, or trains at another point than the one it
-    recommends. Every stage is asked, the last one first, also those inside wrappers; most give back what they get.
-    Before the first update they are `params`.
+def evaluation_params(tx: Transformation, state: State, params: T) -> T:
+    """Returns the parameters for evaluating the model, in the dtypes of the trained parameters.
+
+    They differ from the trained ones if a stage averages the parameters, or trains at another point than the one that
+    it recommends. Every stage is asked, the last one first, also stages inside wrappers. Most stages return the
+    parameters unchanged. Before the first update, the result is `params`.
 
     Args:
         tx: The chain that trains the parameters.
-        state: Its state.
-        params: The parameters that are trained.
+        state: The state of `tx`.
+        params: The trained parameters.
 
     Raises:
-        TypeError: `tx` is no transformation of gradtx, or `state` is not its state.
-        ValueError: the parameters do not fit the state.
+        TypeError: `tx` is not a transformation of gradtx, or `state` is not a state of gradtx.
+        ValueError: The parameters do not fit the state.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx, params = gx.asgd(0.5, t0=0), jnp.array([1.0])
@@ -30,7 +33,7 @@ def evaluation_params(tx: Transformation, state: State, params: Any) -> Any:
     Array([0.5], dtype=float32)
     """
     if not isinstance(tx, Transformation):
-        raise TypeError(f"evaluation_params: only gradtx's own transformations know them, got {tx!r}")
+        raise TypeError(f"evaluation_params: tx must be a transformation of gradtx, got {summary(tx)}")
     if not isinstance(state, State):
-        raise TypeError(f"evaluation_params: the state must be that of the chain, got {type(state).__name__}")
+        raise TypeError(f"evaluation_params: state must be the one that tx.init returned, got {summary(state)}")
     return tx._lift.evaluated(params, state)

@@ -11,8 +11,6 @@ from gradtx.techniques._adam import scale_by_adam as scale_by_adam
 from gradtx.techniques._adamax import adamax as adamax
 from gradtx.techniques._adamax import scale_by_adamax as scale_by_adamax
 from gradtx.techniques._asgd import asgd as asgd
-from gradtx.techniques._descend import MomentumForm as MomentumForm
-from gradtx.techniques._descend import WeightDecayMode as WeightDecayMode
 from gradtx.techniques._ftrl import ftrl as ftrl
 from gradtx.techniques._learning_rate import scale_by_learning_rate as scale_by_learning_rate
 from gradtx.techniques._learning_rate import scale_by_schedule as scale_by_schedule
@@ -21,6 +19,8 @@ from gradtx.techniques._lion import scale_by_lion as scale_by_lion
 from gradtx.techniques._lookahead_point import lookahead_point as lookahead_point
 from gradtx.techniques._nadam import nadam as nadam
 from gradtx.techniques._nadam import scale_by_nadam as scale_by_nadam
+from gradtx.techniques._optimizer import MomentumForm as MomentumForm
+from gradtx.techniques._optimizer import WeightDecayMode as WeightDecayMode
 from gradtx.techniques._radam import radam as radam
 from gradtx.techniques._radam import scale_by_radam as scale_by_radam
 from gradtx.techniques._rmsprop import rmsprop as rmsprop

@@ -1,43 +1,34 @@
 """Adadelta."""
 
-from typing import Any
+from typing import Annotated, Any, Unpack
 
 import jax
 
-from gradtx.core import (
-    Fraction,
-    Hyper,
-    NonNegative,
-    Role,
-    Rule,
-    Selector,
-    Slot,
-    Transformation,
-    abs_sq,
-    as_transformation,
-    root,
-)
-from gradtx.techniques._descend import WeightDecayMode, descend
+from gradtx._tools import Fraction, Interval, abs_sq, root
+from gradtx.core import At, Hyper, Role, Rule, Slot, Slots, Transformation, Updated, as_transformation
 from gradtx.techniques._moments import ema_of_squares, quotient
+from gradtx.techniques._optimizer import WeightDecay, framed, optimizer
 
 
 class ScaleByAdadelta(Rule):
-    """νₜ = ρ·νₜ₋₁ + (1-ρ)·gₜ², u = √(δₜ₋₁ + ε) / √(νₜ + ε)·gₜ, δₜ = ρ·δₜ₋₁ + (1-ρ)·u².
+    """Multiplies the gradient by the root mean square of past updates over that of the gradients.
+
+    νₜ = ρ·νₜ₋₁ + (1-ρ)·gₜ², u = √(δₜ₋₁ + ε) / √(νₜ + ε)·gₜ, δₜ = ρ·δₜ₋₁ + (1-ρ)·u².
 
     Args:
         decay: ρ in [0, 1].
-        eps: ε ≥ 0; with 0 nothing ever moves, as δ starts at 0.
+        eps: ε > 0. With ε = 0 every update would be 0, because δ₀ = 0.
 
-    Source: Zeiler 2012, arXiv:1212.5701, Algorithm 1, with optax's and PyTorch's defaults; Keras has ρ = 0.95 and
-    ε = 1e-7. δ averages u before the learning rate in all three.
+    Source: Zeiler 2012, arXiv:1212.5701, Algorithm 1, with the defaults of optax and PyTorch; Keras has ρ = 0.95
+    and ε = 1e-7. In all three, δ averages u before the learning rate.
     """
 
     decay: Fraction = 0.9
-    eps: NonNegative = 1e-6
+    eps: Annotated[Any, Interval(0.0, above=True)] = 1e-6
 
     slots = {"nu": Slot(Role.SECOND_MOMENT), "delta": Slot(Role.SECOND_MOMENT)}
 
-    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:
         nu = ema_of_squares(slot.nu, abs_sq(g), self.decay)
         u = quotient(root(slot.delta + self.eps), root(nu + self.eps), self.eps) * g
         return u, {"nu": nu, "delta": ema_of_squares(slot.delta, abs_sq(u), self.decay)}
@@ -46,33 +37,19 @@ class ScaleByAdadelta(Rule):
 scale_by_adadelta = as_transformation(ScaleByAdadelta)
 
 
+@optimizer(ScaleByAdadelta)
 def adadelta(
-    learning_rate: Hyper = 1.0,
-    decay: Hyper = 0.9,
-    eps: Hyper = 1e-6,
-    weight_decay: Hyper = 0.0,
-    weight_decay_mode: WeightDecayMode = "decoupled",
-    mask: Selector | None = None,
+    learning_rate: Hyper = 1.0, decay: Hyper = 0.9, eps: Hyper = 1e-6, **weight_decay: Unpack[WeightDecay]
 ) -> Transformation:
-    """Adadelta: steps in the units of the parameters, without a rate to tune. See `scale_by_adadelta` for the equation.
+    """Adadelta steps in the units of the parameters, without a learning rate to tune.
+
+    `scale_by_adadelta` has the equation. optax's weight decay is that of `weight_decay_mode="coupled"`.
 
     Args:
         learning_rate: η ≥ 0; 1 is the paper's algorithm, Keras has 1e-3.
-        decay: ρ in [0, 1].
-        eps: ε ≥ 0.
-        weight_decay: λ ≥ 0.
-        weight_decay_mode: Where λ·θ goes, see `adamw`.
-        mask: A selector of the parameters that decay; None for all.
 
-    >>> import gradtx as gx, jax.numpy as jnp
-    >>> tx = gx.adadelta()
-    >>> tx.update(jnp.array([1.0, -4.0]), tx.init(jnp.zeros(2)))[0]
-    Array([-0.00316,  0.00316], dtype=float32)
+    >>> import gradtx as gx
+    >>> gx.adadelta()
+    chain(scale_by_adadelta(), scale_by_learning_rate(1.0))
     """
-    return descend(
-        scale_by_adadelta(decay, eps),
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        weight_decay_mode=weight_decay_mode,
-        mask=mask,
-    )
+    return framed(learning_rate, scale_by_adadelta(decay, eps), **weight_decay)

@@ -1,48 +1,53 @@
 """AdaGrad."""
 
-from typing import Any
+from dataclasses import KW_ONLY
+from typing import Annotated, Unpack
 
 import jax
 
+from gradtx._tools import Interval, NonNegative, abs_sq, is_zero, root
 from gradtx.core import (
+    At,
     Hyper,
-    NonNegative,
     Role,
     Rule,
-    Selector,
     Slot,
+    Slots,
     Stateful,
     Transformation,
     Tunable,
-    abs_sq,
+    Updated,
     as_transformation,
-    is_zero,
-    root,
 )
 from gradtx.schedules import inverse_time_decay, product
-from gradtx.techniques._descend import WeightDecayMode, descend
 from gradtx.techniques._moments import quotient
+from gradtx.techniques._optimizer import WeightDecay, framed, optimizer
 
 
 class ScaleByRss(Rule):
-    """νₜ = νₜ₋₁ + gₜ², u = gₜ / √(νₜ + ε); with ε outside the root, u = gₜ / (√νₜ + ε). Where that is 0/0, u = 0.
+    """Divides the gradient by the root of the sum of all squared gradients.
+
+    νₜ = νₜ₋₁ + gₜ², u = gₜ / √(νₜ + ε), or u = gₜ / (√νₜ + ε) with ε outside the root. If that is 0/0, u = 0.
 
     Args:
         initial_accumulator_value: ν₀ ≥ 0.
         eps: ε ≥ 0.
-        eps_inside_sqrt: Which of the two places ε has.
+        eps_inside_sqrt: √(ν + ε), as in optax and Keras, or √ν + ε, as in PyTorch.
 
-    Source: Duchi, Hazan & Singer 2011. ν₀ = 0.1 and ε = 1e-7 inside the root are optax's and Keras's; PyTorch has
-    ν₀ = 0 and ε = 1e-10 outside.
+    Source: Duchi, Hazan & Singer 2011. optax and Keras have ν₀ = 0.1 and ε = 1e-7 inside the root; PyTorch has
+    ν₀ = 0 and ε = 1e-10 outside the root.
     """
 
     initial_accumulator_value: NonNegative = 0.1
     eps: NonNegative = 1e-7
+    _: KW_ONLY
     eps_inside_sqrt: bool = True
+
+    idle = {"eps_inside_sqrt": "eps"}
 
     slots = {"nu": Slot(Role.SECOND_MOMENT, fill="initial_accumulator_value")}
 
-    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:
         nu = slot.nu + abs_sq(g)
         divisor = root(nu + self.eps) if self.eps_inside_sqrt else root(nu) + self.eps
         return quotient(g, divisor, self.eps), {"nu": nu}
@@ -51,50 +56,37 @@ class ScaleByRss(Rule):
 scale_by_rss = as_transformation(ScaleByRss)
 
 
+@optimizer(ScaleByRss)
 def adagrad(
     learning_rate: Hyper,
     initial_accumulator_value: float = 0.1,
     eps: Hyper = 1e-7,
+    *,
     eps_inside_sqrt: bool = True,
-    learning_rate_decay: float = 0.0,
-    weight_decay: Hyper = 0.0,
-    weight_decay_mode: WeightDecayMode = "decoupled",
-    mask: Selector | None = None,
+    learning_rate_decay: Annotated[float, Interval(0.0, hyper=False)] = 0.0,
+    **decay: Unpack[WeightDecay],
 ) -> Transformation:
-    """AdaGrad: gradients divided by the root of the sum of all their squares. See `scale_by_rss` for the equation.
+    """AdaGrad divides gradients by the root of the sum of all their squares. `scale_by_rss` has the equation.
 
     Args:
-        learning_rate: η ≥ 0.
-        initial_accumulator_value: ν₀ ≥ 0.
-        eps: ε ≥ 0.
-        eps_inside_sqrt: √(ν + ε), as optax and Keras have it, or √ν + ε, as PyTorch has it.
-        learning_rate_decay: k ≥ 0, a rate of η / (1 + k·(t-1)), as PyTorch has it.
-        weight_decay: λ ≥ 0.
-        weight_decay_mode: Where λ·θ goes, see `adamw`.
-        mask: A selector of the parameters that decay; None for all.
+        learning_rate_decay: k ≥ 0, for a learning rate η / (1 + k·(t-1)), as in PyTorch.
 
-    >>> import gradtx as gx, jax.numpy as jnp
-    >>> tx = gx.adagrad(0.1, initial_accumulator_value=0.0, eps=0.0)
-    >>> tx.update(jnp.array([1.0, -4.0]), tx.init(jnp.zeros(2)))[0]
-    Array([-0.1,  0.1], dtype=float32)
+    >>> import gradtx as gx
+    >>> gx.adagrad(0.1, initial_accumulator_value=0.0)
+    chain(scale_by_rss(initial_accumulator_value=0.0), scale_by_learning_rate(0.1))
     """
-    return descend(
-        scale_by_rss(initial_accumulator_value, eps, eps_inside_sqrt),
-        learning_rate=_decaying(learning_rate, learning_rate_decay),
-        weight_decay=weight_decay,
-        weight_decay_mode=weight_decay_mode,
-        mask=mask,
-    )
+    direction = scale_by_rss(initial_accumulator_value, eps, eps_inside_sqrt=eps_inside_sqrt)
+    return framed(_decaying(learning_rate, learning_rate_decay), direction, **decay)
 
 
-def _decaying(rate: Hyper, decay: Any) -> Hyper:
-    """η / (1 + k·(t-1)) as one rate, so that whatever is scaled by the rate decays with it."""
+def _decaying(rate: Hyper, decay: float) -> Hyper:
+    """η / (1 + k·(t-1)) as one learning rate, so that weight decay follows it too."""
     if is_zero(decay):
         return rate
     if isinstance(rate, Tunable):
         raise ValueError(
             "adagrad: learning_rate_decay needs a learning rate that is a number or a schedule, got "
-            f"{rate}; chain scale_by_schedule(inverse_time_decay(1.0, 1, {decay})) instead"
+            f"{rate}; chain scale_by_schedule(schedules.inverse_time_decay(1.0, 1, {decay})) after adagrad instead"
         )
     if isinstance(rate, Stateful):
         return rate.starting(lambda start: _decaying(start, decay))

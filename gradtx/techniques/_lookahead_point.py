@@ -1,6 +1,6 @@
-"""The point that a momentum alone would lead to."""
+"""The point to which momentum would lead without a gradient."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +9,18 @@ import optax
 from gradtx._tools import is_trainable
 from gradtx.core import apply_gradients
 
+T = TypeVar("T")
 
-def lookahead_point(tx: optax.GradientTransformation, state: Any, params: Any) -> Any:
-    """Where the momentum alone would lead: the parameters after a step with gradients of zero, θₜ - β·vₜ.
 
-    The gradient at this point, given to a chain with plain momentum, is Nesterov's method as it was published; see
-    `trace` for `nesterov=True`, which keeps this point as the parameters instead.
+def lookahead_point(tx: optax.GradientTransformation, state: Any, params: T) -> T:
+    """Returns the parameters after a step with gradients of zero: θₜ - η·β·bₜ for `sgd`.
+
+    The gradient at this point, given to a chain with plain momentum, is Nesterov's method as he published it.
+    `nesterov=True` keeps this point as the parameters instead; see `trace`.
 
     Args:
-        tx: A transformation whose update of zero gradients is that of its momentum, such as `sgd` without decay.
-        state: What `tx.init` or the last step returned.
+        tx: A transformation whose update for zero gradients is that of its momentum, such as `sgd` without decay.
+        state: The result of `tx.init`, or the state that the last step returned.
         params: The parameters θₜ.
 
     Source: Nesterov 1983; Sutskever et al. 2013, (3-4).

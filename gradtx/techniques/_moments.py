@@ -1,20 +1,20 @@
-"""The verbs of the techniques: averages of gradients and of their squares, and the correction of their bias."""
+"""Operations that techniques share: averages of gradients and of their squares, and the correction of their bias."""
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._tools import Number
 from gradtx.core import ratio, times_plus
 
 
-def ema(m: jax.Array, g: jax.Array, b: Any) -> jax.Array:
-    """Exponential moving average b·m + (1-b)·g, of gradients.
+def ema(m: jax.Array, g: jax.Array, b: Number) -> jax.Array:
+    """Updates an exponential moving average of gradients: b·m + (1-b)·g.
 
-    With 0.999 and 0.001 rounded to float32, the two would not add up to 1, and the average drift away by up to 1.3e-5:
-    in m + ((1-b)·g - (1-b)·m) they do. A small b leaves little of m, which would take the digits of g along.
+    The float32 values of 0.999 and 0.001 do not add up to 1, so the average would drift by up to 1.3e-5. In the form
+    m + ((1-b)·g - (1-b)·m) the weights add up to 1. For a small b this form would lose digits of g by cancellation.
     """
     if isinstance(b, jax.Array) or b < 0.5:
         return ema_of_squares(m, g, b)
@@ -22,51 +22,55 @@ def ema(m: jax.Array, g: jax.Array, b: Any) -> jax.Array:
     return m + (w * g - w * m)
 
 
-def ema_of_squares(m: jax.Array, square: jax.Array, b: Any) -> jax.Array:
-    """The same of squares: one that overflows makes the average infinite for good, and no NaN of it."""
+def ema_of_squares(m: jax.Array, square: jax.Array, b: Number) -> jax.Array:
+    """Updates an exponential moving average of squares. An infinite square makes it infinite for good, not NaN."""
     w = weight(b)
     return times_plus(1 - w, m, w * square)
 
 
-def weight(b: Any) -> Any:
-    """1 - b, the weight of a new value, as it is in arithmetic: what is left of b is 1 less it, exactly.
+def weight(b: Number) -> Number:
+    """The weight w = 1 - b of a new value, rounded to the dtype of the arithmetic. The old average has 1 - w, exactly.
 
-    With the weights of all values so far adding up to 1 - (1-w)ᵗ, `debias` loses nothing to the rounding of w.
+    The weights of all values so far then add up to 1 - (1-w)ᵗ, and `debias` loses nothing to the rounding of w.
     """
     return 1 - b if isinstance(b, jax.Array) else float(np.asarray(1 - b, jnp.result_type(float)))
 
 
-def weights(b: Any, count: jax.Array) -> jax.Array:
-    """1 - bᵗ: the weights of all t values that an average has seen."""
+def weights(b: Number, count: jax.Array) -> jax.Array:
+    """The sum 1 - bᵗ of the weights of all t values in an average."""
     w = weight(b)
     return jnp.where(count == 1, w, one_minus_power(1 - w, count))
 
 
-def debias(b: Any, count: jax.Array) -> jax.Array:
-    """1 / (1 - bᵗ): times it, an average of t values loses the weight of its start at zero [arXiv:1412.6980, §3].
+def debias(b: Number, count: jax.Array) -> jax.Array:
+    """The factor 1 / (1 - bᵗ), by which an average of t values loses the bias of its start at zero.
 
-    A b that varies counts as if it had always been what it is now, as in PyTorch.
+    A b that varies counts as if it had always had its present value, as in PyTorch. `Rule.prepare` computes the factor
+    once per step, and each parameter is multiplied by it.
 
-    Meant for `Rule.prepare`: a scalar of the step, by which to multiply, is all that each parameter need see of it.
+    Source: Kingma & Ba 2015, arXiv:1412.6980, §3.
     """
     return 1 / weights(b, count)
 
 
 def unbiased(m: jax.Array, value: jax.Array, debias: jax.Array, count: jax.Array) -> jax.Array:
-    """An average times its `debias`; of the first value that value, without the roundings of (1-b)·g / (1-b)."""
+    """An average times its `debias`. At the first step it is `value`, without the roundings of (1-b)·g / (1-b)."""
     return jnp.where(count == 1, value, m * debias)
 
 
-def quotient(a: jax.Array, b: jax.Array, eps: Any) -> jax.Array:
-    """The quotient a / b, and 0 where b, at least a ten-millionth of ε, is 0; where b is NaN, so is the quotient."""
+def quotient(a: jax.Array, b: jax.Array, eps: Number) -> jax.Array:
+    """The quotient a / b, or 0 if b is 0, for a divisor b of at least a ten-millionth of ε. It is NaN if b is NaN.
+
+    A constant ε that is large enough keeps b from being 0, so the plain quotient is exact.
+    """
     limits = jnp.finfo(b.dtype)
     return a / b if isinstance(eps, float) and eps > limits.tiny / limits.eps else ratio(a, b)
 
 
-def one_minus_power(b: Any, count: jax.Array) -> jax.Array:
-    """1 - bᵗ to about one unit in the last place.
+def one_minus_power(b: Number, count: jax.Array) -> jax.Array:
+    """Computes 1 - bᵗ to about one unit in the last place.
 
-    1 - b**t in float32 cancels, and is off by 1.3e-5 for b = 0.999 and t = 1.
+    In float32, `1 - b**t` cancels, and is off by 1.3e-5 for b = 0.999 and t = 1.
     """
     dtype = b.dtype if isinstance(b, jax.Array) else jnp.result_type(float)
     t = jnp.asarray(count, dtype)
@@ -85,14 +89,19 @@ def _one_minus_varying_power(b: jax.Array, t: jax.Array) -> jax.Array:
 
 
 @_one_minus_varying_power.defjvp
-def _one_minus_varying_power_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
-    """d(1 - bᵗ)/db = -t·bᵗ⁻¹, at b = 0 too."""
+def _one_minus_varying_power_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """The derivative d(1 - bᵗ)/db = -t·bᵗ⁻¹, also at b = 0."""
     (b, t), (db, _) = primals, tangents
     return _one_minus_varying_power(b, t), -t * jnp.power(b, t - 1) * db
 
 
-def _expm1(x: jax.Array, dx: Any) -> jax.Array:
-    """exp(x + dx) - 1 for x ≤ 0 and a tiny dx. XLA's own `expm1` is off by up to 5 float32 units near 0."""
+def _expm1(x: jax.Array, dx: Number) -> jax.Array:
+    """Computes exp(x + dx) - 1 for x ≤ 0 and a tiny dx. XLA's `expm1` is off by up to 5 units in the last place near 0.
+
+    That is for float32; in float64, `expm1` is used.
+    """
     if x.dtype == jnp.float64:
         return jnp.expm1(x + dx)
     series = 0.0

@@ -1,55 +1,47 @@
 """NAdam."""
 
-from typing import Any
+from dataclasses import KW_ONLY
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import (
-    Decay,
-    Hyper,
-    NonNegative,
-    Role,
-    Rule,
-    Selector,
-    Slot,
-    Transformation,
-    abs_sq,
-    as_transformation,
-    root,
-)
-from gradtx.techniques._descend import WeightDecayMode, descend
+from gradtx._tools import Decay, NonNegative, abs_sq, root
+from gradtx.core import At, Hyper, Role, Rule, Slot, Slots, Transformation, Updated, as_transformation
 from gradtx.techniques._moments import debias, ema, ema_of_squares, one_minus_power, quotient, unbiased
+from gradtx.techniques._optimizer import WeightDecay, framed, optimizer
 
 
 class ScaleByNadam(Rule):
-    """u = ((1-βₜ) / (1 - Πₜ)·gₜ + βₜ₊₁ / (1 - Πₜ·βₜ₊₁)·μₜ) / (√ν̂ₜ + ε), Πₜ = β₁'·…·βₜ.
+    """Adds Nesterov's look-ahead to Adam: the gradient counts once more beside its average.
 
-    μₜ, νₜ and ν̂ₜ are Adam's, with the constants b1 and b2; the weights follow a schedule that starts at about half of
-    b1, βₜ = b1·(1 - 0.96^(t·ψ) / 2). With ψ = None, βₜ = b1 throughout.
+    u = ((1-βₜ) / (1 - Πₜ)·gₜ + βₜ₊₁ / (1 - Πₜ·βₜ₊₁)·μₜ) / (√ν̂ₜ + ε), where Πₜ is the product of β₁, …, βₜ. μₜ, νₜ and
+    ν̂ₜ are Adam's, with the constants b1 and b2. The weights βₜ = b1·(1 - 0.96^(t·ψ) / 2) start at about half of b1.
 
     Args:
         b1: In [0, 1).
         b2: In [0, 1).
         eps: ε ≥ 0.
-        momentum_decay: ψ ≥ 0, how fast βₜ rises; or None.
+        momentum_decay: ψ ≥ 0, how fast βₜ rises: 4e-3 as in PyTorch, 1.0 as in Keras, or None for βₜ = b1 at every
+            step, as in optax.
 
-    Source: Dozat 2016, "Incorporating Nesterov momentum into Adam", §3, whose ψ is 4e-3, as is PyTorch's. Keras has
-    ψ = 1 and ε = 1e-7, optax's `nadam` has constant weights, None.
+    Source: Dozat 2016, "Incorporating Nesterov momentum into Adam", §3, where ψ = 4e-3. Keras has ε = 1e-7.
     """
 
     b1: Decay = 0.9
     b2: Decay = 0.999
     eps: NonNegative = 1e-8
+    _: KW_ONLY
     momentum_decay: NonNegative | None = 4e-3
 
+    idle = {"momentum_decay": "b1"}
     slots = {
         "mu": Slot(Role.FIRST_MOMENT),
         "nu": Slot(Role.SECOND_MOMENT),
         "product": Slot(Role.SCALAR, fill=1.0, when="momentum_decay", dtype=float),
     }
 
-    def prepare(self, at: Any) -> dict[str, jax.Array]:
+    def prepare(self, at: At) -> dict[str, jax.Array]:
         kept = {}
         if self.momentum_decay is None:
             now = after = self.b1
@@ -60,7 +52,7 @@ class ScaleByNadam(Rule):
             rest, rest_after = 1 - product, 1 - product * after
         return kept | {"g": (1 - now) / rest, "mu": after / rest_after, "debias": debias(self.b2, at.count)}
 
-    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:
         mu = ema(slot.mu, g, self.b1)
         nu = ema_of_squares(slot.nu, abs_sq(g), self.b2)
         nu_hat = unbiased(nu, abs_sq(g), at.measured["debias"], at.count)
@@ -75,37 +67,23 @@ class ScaleByNadam(Rule):
 scale_by_nadam = as_transformation(ScaleByNadam)
 
 
+@optimizer(ScaleByNadam)
 def nadam(
     learning_rate: Hyper,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
+    *,
     momentum_decay: Hyper | None = 4e-3,
-    weight_decay: Hyper = 0.0,
-    weight_decay_mode: WeightDecayMode = "decoupled",
-    mask: Selector | None = None,
+    **decay: Unpack[WeightDecay],
 ) -> Transformation:
-    """NAdam: Adam with Nesterov's look-ahead and a momentum that warms up. See `scale_by_nadam` for the equation.
+    """NAdam is Adam with Nesterov's look-ahead and a momentum that warms up. `scale_by_nadam` has the equation.
 
     Args:
-        learning_rate: η ≥ 0; PyTorch's default is 2e-3, Keras's 1e-3.
-        b1: In [0, 1).
-        b2: In [0, 1).
-        eps: ε ≥ 0.
-        momentum_decay: ψ: 4e-3 as in PyTorch, 1.0 as in Keras, None for optax's constant momentum.
-        weight_decay: λ ≥ 0.
-        weight_decay_mode: Where λ·θ goes, see `adamw`.
-        mask: A selector of the parameters that decay; None for all.
+        learning_rate: η ≥ 0; PyTorch has 2e-3, Keras has 1e-3.
 
-    >>> import gradtx as gx, jax.numpy as jnp
-    >>> tx = gx.nadam(0.1, momentum_decay=None)
-    >>> tx.update(jnp.array([1.0, -4.0]), tx.init(jnp.zeros(2)))[0]
-    Array([-0.147,  0.147], dtype=float32)
+    >>> import gradtx as gx
+    >>> gx.nadam(1e-3, momentum_decay=None)
+    chain(scale_by_nadam(momentum_decay=None), scale_by_learning_rate(0.001))
     """
-    return descend(
-        scale_by_nadam(b1, b2, eps, momentum_decay),
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        weight_decay_mode=weight_decay_mode,
-        mask=mask,
-    )
+    return framed(learning_rate, scale_by_nadam(b1, b2, eps, momentum_decay=momentum_decay), **decay)

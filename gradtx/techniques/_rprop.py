@@ -5,24 +5,27 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Interval, Role, Rule, Slot, as_transformation
+from gradtx._tools import Interval
+from gradtx.core import At, Role, Rule, Slot, Slots, Updated, as_transformation
 
 
 class Rprop(Rule):
-    """ηₜ = min(max(ηₜ₋₁·f, η_min), η_max), u = -ηₜ·sign(gₜ), element by element, where by the sign of gₜ·gₜ₋₁
+    """Rprop adapts the step size of each element to the sign of its gradient.
 
-    f = η⁺ where it is positive; η⁻ where it is negative, and then gₜ counts as 0, now and at the next step; 1 where it
-    is 0. Only signs of gradients matter, so they must be of full batches. Complex numbers are pairs of real ones.
+    ηₜ = min(max(ηₜ₋₁·f, η_min), η_max), u = -ηₜ·sign(gₜ). The factor is f = η⁺ if gₜ·gₜ₋₁ > 0, f = η⁻ if gₜ·gₜ₋₁ < 0,
+    and f = 1 if it is 0. After a change of sign, gₜ counts as 0 at this step and at the next one. Only the signs of the
+    gradients matter, so the gradients must be those of full batches. A complex number is treated as a pair of real
+    numbers.
 
     Args:
-        learning_rate: η₀ ≥ 0, every element's first step size. No schedule: the steps set themselves.
+        learning_rate: η₀ ≥ 0, the first step size of every element. It takes no schedule: the step sizes adapt.
         eta_minus: η⁻ in (0, 1).
         eta_plus: η⁺ > 1.
         min_step_size: η_min ≥ 0.
         max_step_size: η_max ≥ η_min.
 
-    Source: Riedmiller & Braun 1993, in the variant iRprop⁻ of Igel & Hüsken 2000. The same as PyTorch's; optax's
-    `rprop` returns the update of the step before, and nothing at the first.
+    Source: Riedmiller & Braun 1993, in the variant iRprop⁻ of Igel & Hüsken 2000. PyTorch has the same.
+    optax's `rprop` returns the update of the step before, and zeros at the first step.
 
     >>> import gradtx as gx, jax.numpy as jnp
     >>> tx = gx.rprop(0.1)
@@ -48,9 +51,9 @@ class Rprop(Rule):
         super().__post_init__()
         low, high = self.min_step_size, self.max_step_size
         if isinstance(low, float) and isinstance(high, float) and low > high:
-            raise ValueError(f"rprop: min_step_size must be at most max_step_size, got {low:g} and {high:g}")
+            raise ValueError(f"rprop: min_step_size must be at most max_step_size, got {low:g} and {high:g}; swap them")
 
-    def update(self, g: jax.Array, slot: Any, at: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def update(self, g: jax.Array, slot: Slots, at: At) -> Updated:
         turned = jnp.sign(g) * jnp.sign(slot.previous)  # g·g' may underflow
         factor = jnp.where(turned > 0, self.eta_plus, jnp.where(turned < 0, self.eta_minus, 1.0))
         step_size = jnp.clip(slot.step_size * factor, self.min_step_size, self.max_step_size)

@@ -1,3 +1,3 @@
-"""Transformations made of others."""
+"""Transformations that are made of other transformations."""
 
 from gradtx.wrappers._switch import switch as switch

@@ -1,4 +1,4 @@
-"""Clipping by element and by norm."""
+"""Clipping by value and by norm: extreme values, derivatives, devices, schedules and dtypes."""
 
 import functools
 
@@ -24,9 +24,9 @@ def _update(tx, grads):
     return jax.jit(tx.update)(grads, tx.init(grads))[0]
 
 
-@functools.partial(jax.jit, static_argnums=0)  # one compilation for all bounds
+@functools.partial(jax.jit, static_argnums=0)  # one compilation serves all bounds
 def _clipped(clip, g, bound, eps):
-    tx = clip(bound, eps)
+    tx = clip(bound, eps=eps)
     return tx.update(g, tx.init(g))[0]
 
 
@@ -42,8 +42,8 @@ def test_global_norm_neither_overflows_nor_underflows(value, dtype):
         updates = _update(gx.clip_by_global_norm(clip), grads)
         g64 = np.asarray([grads["a"][0], grads["b"][0]], np.float64)
         expected = g64 * min(1.0, clip / _norm(g64))
-        given = [float(updates[k][0]) for k in "ab"]
-        np.testing.assert_allclose(given, expected, rtol=1e-5 if dtype == jnp.float32 else 1e-2)
+        clipped = [float(updates[k][0]) for k in "ab"]
+        np.testing.assert_allclose(clipped, expected, rtol=1e-5 if dtype == jnp.float32 else 1e-2)
 
 
 @by_norm
@@ -53,8 +53,8 @@ def test_global_norm_neither_overflows_nor_underflows(value, dtype):
     [(jnp.float16, 65504), (jnp.float16, 6e-8), (jnp.bfloat16, 3.3e38), (jnp.float32, 3.4e38), (jnp.float32, 1e-37)],
 )
 @pytest.mark.parametrize("fraction", [1e-6, 0.5, 1e6])
-def test_many_extreme_gradients(clip, eps, dtype, value, fraction):
-    """The norm of 400 of them is 20 times as large, and may be no float32 itself, as may be c / ‖g‖."""
+def test_many_extreme_gradients_are_clipped_exactly(clip, eps, dtype, value, fraction):
+    """The norm of 400 equal gradients is 20 times one of them. The norm and c / ‖g‖ can be outside float32's range."""
     grads = {"a": jnp.full((20, 20), value, dtype)}
     g64 = np.asarray(grads["a"], np.float64)
     bound = min(fraction * _norm(g64), 3e38)
@@ -66,7 +66,7 @@ def test_many_extreme_gradients(clip, eps, dtype, value, fraction):
 
 
 @by_norm
-def test_complex_gradients_at_the_edge_of_the_range(clip):
+def test_complex_gradients_near_the_largest_float32_are_clipped_exactly(clip):
     grads = jnp.full(9, 3e38 - 4e37j, jnp.complex64)
     actual = np.asarray(_update(clip(1.5), grads), np.complex128)
     np.testing.assert_allclose(actual, 1.5 * np.asarray(grads, np.complex128) / _norm(grads), rtol=1e-5)
@@ -76,7 +76,7 @@ def test_complex_gradients_at_the_edge_of_the_range(clip):
 
 @by_norm
 @every_eps
-def test_clipping_to_zero_and_not_at_all(clip, eps):
+def test_bounds_of_zero_and_infinity(clip, eps):
     zeros, ones = {"a": jnp.zeros(3)}, {"a": jnp.ones(3)}
     for grads, bound, expected in (
         (zeros, 0.0, 0.0),
@@ -85,13 +85,13 @@ def test_clipping_to_zero_and_not_at_all(clip, eps):
         (zeros, float("inf"), 0.0),
         (zeros, 1.0, 0.0),
     ):
-        np.testing.assert_array_equal(_update(clip(bound, eps), grads)["a"], expected)
+        np.testing.assert_array_equal(_update(clip(jnp.float32(bound), eps=eps), grads)["a"], expected)
         np.testing.assert_array_equal(_clipped(clip, grads, bound, eps)["a"], expected)
 
 
 @by_norm
-def test_constant_gradients(clip):
-    """The compiler knows them, and must not make NaN of zeros (those of parameters that are not used) on its own."""
+def test_gradients_that_the_compiler_knows_stay_finite(clip):
+    """Constant folding must not turn zeros into NaN. Gradients of unused parameters are such zeros."""
     tx, value = clip(1e-30), {"a": jnp.full(4, 1e-29), "b": jnp.zeros(3), "c": jnp.zeros(0)}
     updates = jax.jit(lambda: tx.update(value, tx.init(value))[0])()
     np.testing.assert_allclose(updates["a"], 5e-31, rtol=1e-5)
@@ -101,8 +101,8 @@ def test_constant_gradients(clip):
 
 
 @by_norm
-def test_derivatives(clip):
-    """Of updates with respect to gradients: the identity below the bound, also at zero, and a projection above it."""
+def test_derivatives_are_the_identity_or_a_projection(clip):
+    """Below the bound, and at zero, the Jacobian is the identity. Above the bound the Jacobian is a projection."""
     for g, expected in (
         (jnp.zeros(2), np.eye(2)),
         (jnp.full(2, 1e-30), np.eye(2)),
@@ -139,15 +139,15 @@ def test_the_norm_is_never_above_the_bound_and_the_direction_stays(clip, g, boun
 
 @by_norm
 @every_eps
-def test_what_is_not_finite_stays_visible(clip, eps):
+def test_non_finite_gradients_stay_visible(clip, eps):
     for bound in (0.0, 1.0, float("inf")):
-        updates = _update(clip(bound, eps), {"a": jnp.asarray([np.nan, 1.0]), "b": jnp.ones(2)})
+        updates = _update(clip(jnp.float32(bound), eps=eps), {"a": jnp.asarray([np.nan, 1.0]), "b": jnp.ones(2)})
         assert np.isnan(updates["a"]).all()
         assert np.isnan(updates["b"]).all() == (clip is gx.clip_by_global_norm)
-    updates = _update(clip(1.0, eps), {"a": jnp.asarray([np.inf, 1.0, -np.inf])})["a"]
+    updates = _update(clip(1.0, eps=eps), {"a": jnp.asarray([np.inf, 1.0, -np.inf])})["a"]
     np.testing.assert_array_equal(updates, [np.nan, 0.0, np.nan])
     infinite = {"a": jnp.asarray([np.inf, 1.0])}
-    chex.assert_trees_all_equal(_update(clip(float("inf"), eps), infinite), infinite)
+    chex.assert_trees_all_equal(_update(clip(jnp.float32(jnp.inf), eps=eps), infinite), infinite)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -160,15 +160,15 @@ def test_each_array_has_its_own_norm():
     grads = tree(3)
     updates = _update(gx.clip_by_norm(0.5), grads)
     for g, u in zip(jax.tree.leaves(grads), jax.tree.leaves(updates), strict=True):
-        alone = _update(gx.clip_by_global_norm(0.5), g)
-        np.testing.assert_allclose(u, alone, rtol=1e-6)
+        expected = _update(gx.clip_by_global_norm(0.5), g)
+        np.testing.assert_allclose(u, expected, rtol=1e-6)
     assert jax.tree.structure(updates) == jax.tree.structure(grads)
 
 
 @by_norm
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
 @pytest.mark.parametrize("value", [1e-30, 1.0, 1e38])
-def test_arrays_of_one_shape_sharded_in_different_ways(clip, axis_type, value):
+def test_arrays_of_one_shape_may_have_different_shardings(clip, axis_type, value):
     mesh = jax.make_mesh((8,), ("x",), axis_types=(axis_type,))
     grads = {name: jnp.full((8, 16), value) for name in "abcd"}
     specs = zip(grads, (P("x"), P(None, "x"), P(), P("x")), strict=True)
@@ -180,7 +180,7 @@ def test_arrays_of_one_shape_sharded_in_different_ways(clip, axis_type, value):
 
 
 @by_norm
-def test_schedules_and_sweeps_of_the_bound(clip):
+def test_the_bound_may_be_scheduled_or_mapped_over(clip):
     g = jnp.asarray([3.0, 4.0])
     tx = clip(gx.schedules.linear(1.0, 3.0, 2))
     state = tx.init(g)
@@ -196,13 +196,13 @@ def test_schedules_and_sweeps_of_the_bound(clip):
 
 
 @by_norm
-def test_empty_trees_and_arrays(clip):
+def test_empty_trees_and_arrays_keep_their_structure(clip):
     for grads in ({}, {"a": None}, {"a": jnp.zeros((0, 3))}):
         assert jax.tree.structure(_update(clip(1.0), grads)) == jax.tree.structure(grads)
 
 
 @by_norm
-def test_double_precision(clip):
+def test_double_precision_is_exact(clip):
     with jax.enable_x64(True):
         grads = {"a": jnp.asarray([3e307, 4e307]), "b": jnp.full(2, 3e38, jnp.float32)}
         updates = _update(clip(1.0), grads)

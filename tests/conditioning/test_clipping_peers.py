@@ -1,4 +1,4 @@
-"""Clipping against PyTorch and Keras themselves, where they are installed, and against their stated numbers."""
+"""Clipping equals PyTorch and Keras, if they are installed, and numbers that they gave before."""
 
 import functools
 import os
@@ -21,9 +21,10 @@ GRADIENTS = [
 ]
 
 
-@functools.partial(jax.jit, static_argnums=0)  # one compilation for all bounds
+@functools.partial(jax.jit, static_argnums=0)  # one compilation serves all bounds
 def _update(clip, grads, *arguments):
-    tx = clip(*arguments)
+    bound, *eps = arguments
+    tx = clip(bound, **dict(zip(("eps",), eps, strict=False)))
     return tx.update(grads, tx.init(grads))[0]
 
 
@@ -59,7 +60,7 @@ def _keras(grads, **arguments):
 
 @pytest.mark.parametrize("grads", GRADIENTS)
 @pytest.mark.parametrize("bound", [0.0, 1e-8, 1.0, 5.0, float("inf")])
-def test_torch(grads, bound):
+def test_equals_torch(grads, bound):
     _same(_ours(gx.clip_by_global_norm, grads, bound, 1e-6), _torch("clip_grad_norm_", grads, bound))
     one_by_one = [_torch("clip_grad_norm_", [g], bound)[0] for g in grads]
     _same(_ours(gx.clip_by_norm, grads, bound, 1e-6), one_by_one)
@@ -68,14 +69,14 @@ def test_torch(grads, bound):
 
 @pytest.mark.parametrize("grads", GRADIENTS)
 @pytest.mark.parametrize("bound", [1e-8, 1.0, 5.0])
-def test_keras(grads, bound):
+def test_equals_keras(grads, bound):
     _same(_ours(gx.clip_by_norm, grads, bound), _keras(grads, clipnorm=bound))
     _same(_ours(gx.clip_by_global_norm, grads, bound), _keras(grads, global_clipnorm=bound))
     _same(_ours(gx.clip, grads, bound), _keras(grads, clipvalue=bound))
 
 
-def test_stated_numbers():
-    """What torch 2.13.0 and keras 3.15.1 gave."""
+def test_equals_numbers_recorded_from_torch_and_keras():
+    """The numbers are from torch 2.13.0 and keras 3.15.1."""
     grads = [[3.0], [4.0]]
     _same(_ours(gx.clip_by_global_norm, grads, 1.0, 1e-6), [[0.5999999046325684], [0.7999998331069946]], 1e-7)
     _same(_ours(gx.clip_by_global_norm, grads, 1.0), [[0.6000000238418579], [0.800000011920929]], 1e-7)
@@ -84,7 +85,7 @@ def test_stated_numbers():
     _same(_ours(gx.clip_by_global_norm, halfway, 1e-6, 1e-6), [[0.2e-6], [0.8e-6 / 3]])
 
 
-def test_where_peers_lose_gradients():
+def test_overflowing_squares_lose_gradients_in_torch_and_keras_only():
     """PyTorch gives zeros and Keras NaN for gradients whose squares overflow."""
     grads = [[3e38] * 4, [-3e38]]
     _same(_ours(gx.clip_by_global_norm, grads, 1.0, 1e-6), [[np.sqrt(0.2)] * 4, [-np.sqrt(0.2)]])

@@ -1,4 +1,4 @@
-"""Layer-wise decay: the depths that real parameter trees have, and the steps that follow from them."""
+"""Layer-wise decay: the depths in real parameter trees, and the updates for these depths."""
 
 import operator
 import pickle
@@ -26,7 +26,7 @@ EMBEDDINGS = {"word_embeddings": {"embedding": W}, "LayerNorm": {"scale": B}}
 
 
 def depths(params, depth=None):
-    """Path → l, read off the updates: with a decay of 1/2 they are 2^(l - L)."""
+    """Return the depth l of each path, computed from the updates: with a decay of 1/2 an update is 2^(l - L)."""
     tx = gx.layerwise_decay(0.5, depth)
     ones = jax.tree.map(jnp.ones_like, params)
     updates, _ = jax.jit(tx.update)(ones, tx.init(params), params)
@@ -161,7 +161,7 @@ TREES = {
         lambda: {"wte": W, "wpe": W, "h": [BLOCK], "ln_f": B},
         {"wte": 0, "wpe": 0, "h/0/": 1, "ln_f": 2},
     ),
-    "BEiT": (  # as in its own get_num_layer_for_vit
+    "BEiT": (  # as in get_num_layer_for_vit of BEiT's code
         lambda: {
             "cls_token": W,
             "mask_token": W,
@@ -209,9 +209,9 @@ TREES = {
 def test_depths_of_the_frameworks(name):
     make, expected = TREES[name]
     params = jax.tree.map(lambda p: p if p.dtype == jnp.float32 else None, make())
-    found = depths(params)
-    prefixes = {path: next(p for p in expected if path.startswith(p)) for path in found}
-    assert found == {path: expected[prefix] for path, prefix in prefixes.items()}
+    depth_of = depths(params)
+    prefixes = {path: next(p for p in expected if path.startswith(p)) for path in depth_of}
+    assert depth_of == {path: expected[prefix] for path, prefix in prefixes.items()}
     assert set(prefixes.values()) == set(expected)
 
 
@@ -233,8 +233,8 @@ SEQUENCE, NONE = "the numbers are not of one sequence", "nothing is numbered"
         (lambda: W, NONE),
     ],
 )
-def test_paths_that_do_not_tell(make, problem):
-    """The names are listed, at `init` and, were it not for that, at `update`."""
+def test_names_that_do_not_determine_depths_are_refused(make, problem):
+    """`init` refuses the tree and lists the names. `update` also refuses the tree, if `init` has seen another tree."""
     tx, params = gx.layerwise_decay(0.5), make()
     with pytest.raises(ValueError, match=f"layerwise_decay: depth cannot be read off the names .*{problem}; give it"):
         tx.init(params)
@@ -244,18 +244,18 @@ def test_paths_that_do_not_tell(make, problem):
     assert set(depths(params, lambda path: 3).values()) == {0}
 
 
-def test_many_names_are_abbreviated():
+def test_errors_abbreviate_many_names():
     with pytest.raises(ValueError, match=r"'w_0_a', 'w_10_a', .* and 10 more in the tree"):
         gx.layerwise_decay(0.5).init({f"w_{i}_a": B for i in range(30)})
 
 
-def test_a_function_or_globs_tell_the_depth():
+def test_depths_from_a_function_or_from_globs():
     params = linen(LinenCNN(head=None), jnp.ones((1, 8, 8, 1)))
     globs = ("*_0/*", re.compile("^(Conv|BatchNorm)_1/"))
     assert depths(params, ("[CB]*_0/*", globs[1], "Dense*")) == {
         path: 2 if path.startswith("Dense") else int(path[path.index("/") - 1]) for path in depths(params, globs)
     }
-    assert depths(params, list(globs))["Dense_0/kernel"] == 0  # the first that matches
+    assert depths(params, list(globs))["Dense_0/kernel"] == 0  # the first matching glob decides
     assert depths(params, lambda path: np.int64(len(path)))["Conv_0/bias"] == len("Conv_0/bias") - min(
         map(len, depths(params, globs))
     )
@@ -267,13 +267,13 @@ def test_a_function_or_globs_tell_the_depth():
 
 
 @pytest.mark.parametrize("depth", ["*", 3, (), [3], {"*": 1}, (gx.matrices_only,)])
-def test_what_tells_no_depth(depth):
+def test_other_kinds_of_depth_are_refused(depth):
     with pytest.raises(TypeError, match=r"layerwise_decay: depth must be a function from path to depth, or a sequence"):
         gx.layerwise_decay(0.5, depth)
 
 
 @pytest.mark.parametrize("decay", [0.0, -0.1, 1.1, float("nan")])
-def test_range_of_decay(decay):
+def test_a_decay_out_of_range_is_refused(decay):
     with pytest.raises(ValueError, match=r"layerwise_decay: decay must be in \(0, 1\]"):
         gx.layerwise_decay(decay)
 
@@ -302,16 +302,16 @@ def test_factors_are_exact(dtype):
 
 
 @pytest.mark.parametrize("decay", [gx.tunable(0.7), lambda step: 0.7, jnp.asarray(0.7), gx.schedules.constant(0.7)])
-def test_decay_may_vary(decay):
+def test_decay_may_be_tunable_scheduled_or_an_array(decay):
     tx = gx.chain(gx.adam(0.1), gx.layerwise_decay(decay))
     expected = trajectory(gx.chain(gx.adam(0.1), gx.layerwise_decay(0.7)), MODEL, STEPS)[:2]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), trajectory(tx, MODEL, STEPS)[:2], expected)
 
 
-def test_none_gradients_do_not_move_the_layers():
+def test_none_gradients_do_not_change_the_depths():
     tx = gx.layerwise_decay(0.5)
     grads = MODEL | {"head": None, "layers": [LINEAR, None, LINEAR]}
-    with pytest.raises(ValueError, match="leaves"):
+    with pytest.raises(ValueError, match="different structures: missing layers/1/bias"):
         tx.update(grads, tx.init(MODEL), MODEL)
     grads["layers"][1] = {"kernel": None, "bias": None}
     updates, _ = tx.update(grads, tx.init(MODEL), MODEL)
@@ -334,7 +334,7 @@ def test_needs_the_parameters():
         lambda tx: gx.chain(optax.chain(tx)),
     ],
 )
-def test_goes_into_others(wrap):
+def test_works_inside_other_transformations(wrap):
     tx = gx.chain(gx.adam(0.1), gx.layerwise_decay(0.7))
     expected, ours = (trajectory(t, MODEL, STEPS)[0] for t in (tx, wrap(tx)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), ours, expected)
@@ -369,14 +369,14 @@ def test_layers_of_one_shape_share_a_trace():
     st.booleans(),
     st.integers(0, 3),
 )
-def test_numbers_are_ordered_as_numbers(layers, form, embed, head, start):
-    """However they are written, wherever they start, whatever is beside them."""
+def test_layers_are_ordered_by_their_numbers(layers, form, embed, head, start):
+    """The form of the names, the first number and the parameters outside the layers do not matter."""
     if layers == 1 and form != "{}":
-        layers = 2  # one number does not tell of a sequence
+        layers = 2  # one number does not make a sequence
     params = {form.format(start + i): LINEAR for i in range(layers)}
     params |= {"token_embedding": W} if embed else {}
     params |= {"head": LINEAR} if head else {}
-    found = depths(params)
-    assert [found[f"{form.format(start + i)}/kernel"] for i in range(layers)] == [i + embed for i in range(layers)]
-    assert found.get("token_embedding", 0) == 0
-    assert found.get("head/kernel", layers + embed) == layers + embed
+    depth_of = depths(params)
+    assert [depth_of[f"{form.format(start + i)}/kernel"] for i in range(layers)] == [i + embed for i in range(layers)]
+    assert depth_of.get("token_embedding", 0) == 0
+    assert depth_of.get("head/kernel", layers + embed) == layers + embed

@@ -1,4 +1,4 @@
-"""Annealed Gaussian noise: its distribution, and what it depends on."""
+"""Annealed Gaussian noise: its distribution, its keys, its schedule and its dtypes."""
 
 import chex
 import jax
@@ -21,8 +21,8 @@ def _noise(tx, grads, steps):
     return updates
 
 
-def test_distribution():
-    """Mean, variance, shape and independence, each within five standard errors."""
+def test_noise_is_normal_and_independent():
+    """Mean, variance, skewness, kurtosis and correlations are each within five standard errors."""
     steps = _noise(gx.add_noise(0.3, 0.55, key=1), ZEROS, 3)
     normed = [
         np.asarray(u[k], np.float64).ravel() / np.sqrt(0.3 / (1 + t) ** 0.55) for t, u in enumerate(steps) for k in u
@@ -45,8 +45,8 @@ def test_complex_noise_is_circular():
     assert abs((x.real * x.imag).mean()) < 5 * 0.25 / np.sqrt(x.size)
 
 
-def test_variances_are_those_of_optax():
-    """With other keys, so that the distributions are compared alone."""
+def test_variances_are_the_same_as_in_optax():
+    """The keys differ, so only the distributions are compared."""
     ours = _noise(gx.add_noise(0.3, 1.5, key=1), ZEROS, 3)
     theirs, state = optax.add_noise(0.3, 1.5, key=2), None
     with relaxed():
@@ -56,7 +56,7 @@ def test_variances_are_those_of_optax():
             np.testing.assert_allclose(np.std(u["a"]), np.std(expected["a"]), rtol=0.03)
 
 
-def test_the_same_key_gives_the_same_noise_and_another_another():
+def test_equal_keys_give_equal_noise_and_other_keys_other_noise():
     params = tree(0)
     first = _noise(gx.add_noise(0.3, 0.55, key=3), params, 2)
     assert_close(_noise(gx.add_noise(0.3, 0.55, key=jax.random.key(3)), params, 2), first, rtol=0, atol=0)
@@ -68,7 +68,7 @@ def test_the_same_key_gives_the_same_noise_and_another_another():
         assert all((x != y).all() for x, y in zip(drawn[a], drawn[b], strict=True))
 
 
-def test_a_run_goes_on_from_a_saved_state_with_its_noise():
+def test_a_run_resumed_from_a_saved_state_draws_the_same_noise():
     tx = gx.chain(gx.add_noise(0.3, 0.55, key=3), gx.trace(0.9))
     whole = _noise(tx, ZEROS, 4)
     state = tx.init(ZEROS)
@@ -82,7 +82,7 @@ def test_a_run_goes_on_from_a_saved_state_with_its_noise():
         assert_close(updates, expected)
 
 
-def test_under_scan():
+def test_scan_equals_a_loop():
     tx = gx.add_noise(0.3, 0.55, key=3)
 
     def step(state, _):
@@ -94,7 +94,7 @@ def test_under_scan():
         assert_close(jax.tree.map(lambda x, i=i: x[i], scanned), expected)
 
 
-def test_vmap_over_keys_and_variances():
+def test_vmap_over_keys_and_variances_equals_a_loop():
     def noisy(key, eta):
         tx = gx.add_noise(eta, 0.55, key)
         return tx.update(ZEROS, tx.init(ZEROS))[0]
@@ -107,8 +107,8 @@ def test_vmap_over_keys_and_variances():
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_low_precision_gradients(dtype):
-    """The noise is that of float32, rounded once with the gradient, so that it stays unbiased."""
+def test_noise_for_low_precision_gradients_is_unbiased(dtype):
+    """The noise is drawn and added in float32, and the sum is rounded once. The mean therefore stays unbiased."""
     g, tx = jnp.full(200_000, 1.0, dtype), gx.add_noise(1e-4, 0.0, key=1)
     u = tx.update(g, tx.init(g))[0]
     assert u.dtype == dtype
@@ -117,7 +117,7 @@ def test_low_precision_gradients(dtype):
     assert abs(np.asarray(u, np.float64).mean() - 1) < 5 * 0.0105 / np.sqrt(g.size)
 
 
-def test_edges():
+def test_zero_variance_odd_leaves_and_the_last_step():
     g = {"a": jnp.asarray([1.0, np.nan, np.inf]), "b": None, "c": jnp.zeros((0, 2)), "d": jnp.asarray(2.0)}
     tx = gx.add_noise(0.0, 0.55, key=0)
     np.testing.assert_array_equal(tx.update(g, tx.init(g))[0]["a"], g["a"])
@@ -136,7 +136,7 @@ def test_edges():
         assert expected in (None, float(u))
 
 
-def test_a_schedule_of_the_variance():
+def test_the_variance_may_follow_a_schedule():
     tx = gx.add_noise(lambda step: jnp.where(step < 1, 0.0, 1.0), 0.0, key=0)
     first, second = _noise(tx, ZEROS, 2)
     np.testing.assert_array_equal(first["a"], 0)

@@ -1,4 +1,4 @@
-"""Complex parameters as pairs of real ones."""
+"""`by_parts` treats complex parameters as pairs of real parameters."""
 
 import jax
 import jax.numpy as jnp

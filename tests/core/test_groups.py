@@ -1,4 +1,4 @@
-"""Rules that put parameters in groups."""
+"""Rules may assign parameters to groups and use different values for each group."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ GRADS = {"a": jnp.ones((2, 2)), "b": jnp.ones(2), "c": jnp.ones(2), "none": None
 
 
 class ScaleByRank(Rule):
-    """u = (s·ndim + offset)·g, where the number of dimensions is an argument, and the offset is a part of the code."""
+    """A rule u = (s·ndim + offset)·g. s·ndim is an array argument of the function, and the offset is a constant."""
 
     scale: Real
     offset: Real = 0.0
 
     needs = frozenset({"param"})
 
-    def groups(self, params: Any, where: str, check: bool) -> Any:
+    def groups(self, params: Any, where: str) -> Any:
         return {i: len(array.shape) for i, (_, array) in params.trained().items()}
 
     def for_group(self, group: Any) -> Any:
@@ -48,7 +48,7 @@ def test_each_group_has_its_rule(scale, jit):
 
 def test_values_of_the_step_reach_the_groups():
     tx = scale_by_rank(gx.tunable(1.0))
-    state = gx.set_hyperparams(tx.init(PARAMS), scale=5.0)
+    state = gx.set_hyperparams(tx, tx.init(PARAMS), scale=5.0)
     assert tx.update(GRADS, state, PARAMS)[0]["a"][0, 0] == 10
     _, state = tx.update(GRADS, state, PARAMS)
     ramp = scale_by_rank(gx.schedules.linear(0.0, 4.0, 4))
@@ -67,5 +67,5 @@ def test_a_rule_with_groups_needs_the_parameters():
     with pytest.raises(TypeError, match=r"Bad: a rule with groups needs the parameters"):
 
         class Bad(Rule):
-            def groups(self, params: Any, where: str, check: bool) -> Any:
+            def groups(self, params: Any, where: str) -> Any:
                 return {}

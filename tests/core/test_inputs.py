@@ -1,4 +1,4 @@
-"""Rules for inputs: what chains make of them."""
+"""Chains of input rules: learning, parameters, hyperparameters, devices and errors."""
 
 import pickle
 
@@ -14,7 +14,7 @@ from gradtx.inputs import InputRule
 
 
 class Center(InputRule):
-    """y = x - x̄ + b, where x̄ is the mean of all examples so far."""
+    """A rule y = x - x̄ + b, where x̄ is the mean of all examples so far."""
 
     slots = {
         "total": Slot(Role.STATISTIC, like=lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype)),
@@ -106,7 +106,7 @@ def test_sharded_examples():
             ValueError,
             r"the state's total at a has shape \(1, 2\); expected \(1, 3\) for the inputs float32\[2, 3\] there",
         ),
-        (lambda tx, s: tx.update({"z": X["a"]}, s), ValueError, "the inputs must have the leaves of the state's"),
+        (lambda tx, s: tx.update({"z": X["a"]}, s), ValueError, "the inputs and the state's"),
         (lambda tx, s: tx.update(X, s, train=1), TypeError, "train must be True or False, got 1"),
         (lambda tx, s: tx.update(X, s, trian=False), TypeError, "no stage takes trian=; did you mean train"),
         (lambda tx, s: tx.update(X, s, {"norm": {}}), ValueError, "params must be those of the stages, by name"),

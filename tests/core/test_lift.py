@@ -1,4 +1,4 @@
-"""The interpreter: leaves that are skipped, scopes, extra arguments, keys, dtypes, transformations of JAX."""
+"""The interpreter of rules: skipped leaves, scopes, extra arguments, keys, dtypes and JAX's transformations."""
 
 import functools
 import subprocess
@@ -20,7 +20,7 @@ from tests.helpers import assert_close, gradients, relaxed, trajectory, tree
 
 
 class RunningNorm(Rule):
-    """Divides by the largest global norm so far: a tree rule that keeps a scalar, and needs parameters and a value."""
+    """A tree rule that divides by the largest global norm so far. It has a scalar slot and needs params and value."""
 
     scope = Scope.TREE
     slots = {"largest": Slot(Role.SCALAR, fill=1.0), "seen": Slot(Role.SCALAR, dtype=jnp.int32)}
@@ -37,7 +37,7 @@ class RunningNorm(Rule):
 
 
 class Noise(Rule):
-    """Standard normal noise."""
+    """A rule that replaces gradients by standard normal noise."""
 
     key: int = 0
     needs = frozenset({"key"})
@@ -47,7 +47,7 @@ class Noise(Rule):
 
 
 class LineSearch(Rule):
-    """Half the gradient where that lowers the value: a tree rule that calls the objective."""
+    """A tree rule that calls the objective, and steps by half the gradient if this step lowers the value."""
 
     learning_rate: LearningRate = 1.0
     scope = Scope.TREE
@@ -92,7 +92,7 @@ def test_keys_differ_by_leaf_step_and_stage_and_are_reproducible():
     assert with_key == noise(jax.random.key(7)) != noise(jax.random.key(8))
     assert hash(with_key) == hash(noise(jax.random.key(7)))
     assert "key" in repr(with_key)
-    # A key that is traced, as in a sweep over seeds.
+    # The key may be traced, as in a sweep over seeds.
     keys = jax.vmap(jax.random.key)(jnp.arange(6, 9))
     swept = jax.vmap(lambda key: noise(key).update(params, tx.init(params))[0])(keys)
     assert_close(jax.tree.map(lambda x: x[1], swept), first)
@@ -108,7 +108,7 @@ def test_a_rule_may_call_the_objective():
     np.testing.assert_allclose(updates["a"], -1.0)
     updates, _ = jax.jit(functools.partial(tx.update, value_fn=value_fn))(grads, tx.init(params), params, grad=grads)
     np.testing.assert_allclose(updates["a"], -1.0)
-    # The function gets those extra arguments that it names, as in optax.
+    # As in optax, the function receives the extra arguments that it names.
     updates, _ = tx.update(grads, tx.init(params), params, value_fn=value_fn, grad=grads, target=-1.0)
     np.testing.assert_allclose(updates["a"], -2.0)
 
@@ -205,7 +205,7 @@ def test_a_gradient_can_be_taken_through_the_update():
 
 
 def test_one_trace_per_shape():
-    """Leaves of one shape and dtype share the trace of their function."""
+    """Leaves of the same shape and dtype share one trace of the rule."""
     traces = []
 
     class Counting(Rule):
@@ -298,7 +298,7 @@ def test_equinox():
     @eqx.filter_jit
     def step(model, state):
         value, grads = eqx.filter_value_and_grad(loss)(model)
-        # The model itself serves as the parameters: where the gradient is None, anything may stand.
+        # The model can be the parameters: a leaf with gradient None may be anything.
         updates, state = tx.update(grads, state, model)
         return eqx.apply_updates(model, updates), state, value
 
@@ -316,13 +316,13 @@ def test_equinox():
 
 def test_import_costs_no_optional_package():
     optional = ["flax", "haiku", "torch", "keras", "orbax", "matplotlib", "sklearn", "rich", "equinox", "grain"]
-    optional += ["jax.experimental.sparse"]  # for its time
+    optional += ["jax.experimental.sparse"]  # importing it takes long
     code = f"import sys, gradtx; print([m for m in {optional} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_state_does_not_depend_on_the_run(tmp_path):
-    """Restarted from a saved state, a run goes on bit for bit."""
+    """A run that restarts from an intermediate state equals the uninterrupted run bit for bit."""
     tx, params, grads = gx.adamw(gx.schedules.cosine_decay(0.1, 20)), tree(1), gradients(10)
     whole = trajectory(tx, params, grads)
     _, middle, state = trajectory(tx, params, grads[:5])

@@ -1,4 +1,4 @@
-"""Stages that see some of the parameters."""
+"""`only` restricts stages to selected parameters."""
 
 import pickle
 
@@ -133,13 +133,13 @@ def test_describe_and_hyperparams():
     assert [(g.name, len(g.paths)) for g in found.stages[2].groups] == [("depth 0", 2), ("depth 1", 1)]
     assert found.stages[0].slots["mu"].bytes == 24
     assert gx.describe(tx).bytes_per_parameter == 8
-    state = gx.set_hyperparams(tx.init(PARAMS), learning_rate=1.0)
+    state = gx.set_hyperparams(tx, tx.init(PARAMS), learning_rate=1.0)
     assert gx.hyperparams(tx, state)["scale_by_learning_rate.learning_rate"] == 1
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_what_is_selected_is_treated_as_if_it_were_alone(case):
-    """Every technique, on a part of a tree whose other leaves pass."""
+    """Every technique gives the same updates for a part of a tree as for this part without the other leaves."""
     grads, params = gradients(1)[0], tree(1)
     mine = {"a": grads["w"], "b": grads["s"]}, {"a": params["w"], "b": params["s"]}
     both = tuple({**t, "other": other} for t, other in zip(mine, (grads["deep"][0], params["deep"][0]), strict=True))

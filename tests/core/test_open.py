@@ -1,4 +1,4 @@
-"""What the core lets an author write: five techniques, each in less than forty lines and with public names only."""
+"""Authors can write these five techniques in less than forty lines each, with public names only."""
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ from gradtx.core import Decay, LearningRate, Role, Rule, Scope, Slot, abs_sq, as
 from tests.helpers import assert_close, gradients, relaxed
 
 
-# Muon (Jordan 2024): matrices are orthogonalised by Newton-Schulz, layer by layer of a stack; the rest goes to Adam.
+# Muon (Jordan 2024): Newton-Schulz orthogonalises each matrix of a stack of layers. Adam steps the other parameters.
 class Orthogonalize(Rule):
-    """U·Vᵀ of the singular value decomposition of g, roughly, by five steps of a quintic iteration."""
+    """A rule that approximates U·Vᵀ of g's singular value decomposition by five steps of a quintic iteration."""
 
     scope = Scope.LEAF
 
@@ -49,7 +49,7 @@ def test_muon_layer_by_layer_with_adam_for_the_rest():
     momentum, adam = state.stages["trace"]["buffer"], state.stages["scale_by_adam"]["mu"]
     assert [momentum["blocks"]["b"], momentum["scale"], adam["blocks"]["w"], adam["head"]] == [None] * 4
     updates, _ = jax.jit(tx.update)(params, state)
-    for i in range(3):  # the same as each layer for itself
+    for i in range(3):  # equal to orthogonalising each layer separately
         layer = {"blocks": jax.tree.map(lambda x, i=i: x[i], layers)} | {k: params[k] for k in ("head", "scale")}
         layer = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), layer)
         alone, _ = muon(0.1).update(layer, muon(0.1).init(layer))
@@ -60,9 +60,9 @@ def test_muon_layer_by_layer_with_adam_for_the_rest():
     assert {"scale_by_adam", "orthogonalize"} <= set(str(gx.describe(tx, params)).split())
 
 
-# Adafactor (Shazeer & Stern 2018, arXiv:1804.04235): the second moment of a matrix is kept by rows and by columns.
+# Adafactor (Shazeer & Stern 2018, arXiv:1804.04235) stores the second moment of a matrix by rows and by columns.
 class ScaleByFactoredRms(Rule):
-    """u = g / √v̂, where v̂ = r·cᵀ / mean(r) for matrices, and β₂ = 1 - t^-0.8."""
+    """A rule u = g / √v̂, where v̂ = r·cᵀ / mean(r) for matrices, and β₂ = 1 - t^-0.8."""
 
     decay_rate: float = 0.8
     scope = Scope.LEAF
@@ -103,9 +103,9 @@ def test_adafactor_keeps_rows_and_columns():
         assert_close(u, expected, rtol=1e-5, atol=1e-6)
 
 
-# L-BFGS (Liu & Nocedal 1989): steps and changes of the gradient are kept, their products are measured over all arrays.
+# L-BFGS (Liu & Nocedal 1989) stores steps and gradient differences. Their inner products are over all arrays.
 class ScaleByLbfgs(Rule):
-    """The two-loop recursion on the Gram matrix of the last differences s, y and the gradient."""
+    """A rule with the two-loop recursion on the Gram matrix of the gradient and the last differences s and y."""
 
     memory: int = 3
     scope, needs = Scope.TREE, frozenset({"param"})
@@ -166,9 +166,9 @@ def test_lbfgs_direction_equals_optax():
         params = jax.tree.map(lambda p, u: p - 0.1 * u, params, updates)
 
 
-# Schedule-free SGD (Defazio et al. 2024, arXiv:2405.15682): the parameters are y, the slot is z, and x is evaluated.
+# Schedule-free SGD (Defazio et al. 2024, arXiv:2405.15682): y is the parameters, z is a slot, and x is for evaluation.
 class ScheduleFree(Rule):
-    """Z ← z - η·g(y), x ← (1 - 1/t)·x + 1/t·z, y = (1 - β)·z + β·x."""
+    """A rule z ← z - η·g(y), x ← (1 - 1/t)·x + 1/t·z, y = (1 - β)·z + β·x."""
 
     learning_rate: LearningRate
     b1: Decay = 0.9
@@ -205,9 +205,9 @@ def test_schedule_free_equals_optax():
         assert_close((mine, gx.evaluation_params(tx, state, mine)), (other, expected), rtol=1e-5)
 
 
-# A line search: the rate is halved until the value falls by Armijo's rule. The function takes what the user's takes.
+# A line search halves the rate until Armijo's rule holds. It calls the user's function with the user's arguments.
 class Backtrack(Rule):
-    """u = -η·g with the largest η of η₀·2^-k for which f(θ + u) ≤ f(θ) - c·η·‖g‖²."""
+    """A rule u = -η·g with the largest η = η₀·2^-k for which f(θ + u) ≤ f(θ) - c·η·‖g‖²."""
 
     learning_rate: LearningRate = 1.0
     scope = Scope.TREE

@@ -1,4 +1,4 @@
-"""Paths as the users of each framework write them, and the masks that users of optax already have."""
+"""Paths are those that users of each framework expect, and masks written for optax work."""
 
 import dataclasses
 import pickle
@@ -142,7 +142,7 @@ MASKS = {
 @pytest.mark.parametrize("name", MASKS)
 @pytest.mark.parametrize("frozen", [False, True])
 def test_masks_of_optax_work_as_they_are(name, frozen):
-    """Where the parameters are a FrozenDict and the mask was made for a dict, too."""
+    """A mask made for a dict also works for parameters in a FrozenDict."""
     ours, theirs = (
         gx.adamw(0.1, weight_decay=0.5, mask=MASKS[name]),
         optax.adamw(0.1, weight_decay=0.5, mask=MASKS[name]),
@@ -157,7 +157,7 @@ def test_masks_of_optax_work_as_they_are(name, frozen):
 
 @pytest.mark.parametrize("source", ["split", "state", "model", "pure"])
 def test_a_tree_of_booleans_made_from_an_nnx_module(source):
-    """optax accepts it at `init` and fails at the first step."""
+    """gradtx accepts this mask. optax accepts the mask at `init` and fails at the first step."""
     model = _nnx()
     trees = {
         "split": lambda: nnx.split(model, nnx.Param, ...)[1],
@@ -189,12 +189,12 @@ def test_lists_of_selectors():
     plain = gx.only(["*/bias", "*/scale"], gx.sgd(1.0))
     assert repr(plain) == "only(['*/bias', '*/scale'], scale_by_learning_rate(1.0))"
     assert eval(repr(plain), vars(gx)) == plain == pickle.loads(pickle.dumps(plain))
-    booleans = gx.only([True, False], gx.sgd(1.0))  # a tree like a list of parameters
+    booleans = gx.only([True, False], gx.sgd(1.0))  # a list of booleans is a tree that matches a list of parameters
     assert float(booleans.update([1.0, 1.0], booleans.init([1.0, 1.0]))[0][1]) == 1
 
 
 def test_the_dtype_is_that_of_the_parameter():
-    """A gradient of another dtype changes no answer: it is right, or an error."""
+    """A gradient of another dtype never changes the selection: the selection is right, or there is an error."""
 
     def halves(path, array):
         return array.dtype == jnp.bfloat16

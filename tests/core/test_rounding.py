@@ -1,4 +1,4 @@
-"""Rounding to the parameter's dtype."""
+"""Updated parameters are rounded to their dtype, to nearest or stochastically."""
 
 import chex
 import jax
@@ -54,7 +54,7 @@ def test_complex_parts_are_rounded_apart():
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_small_updates_are_not_lost(fused):
-    """1 - 1000 steps of 1e-3 stays at 1 in bfloat16 with rounding to nearest; stochastic rounding gets there."""
+    """In bfloat16, 1000 steps of 1e-3 from 1 stay at 1 if rounded to nearest, and reach 0 if rounded stochastically."""
     tx, start = gx.sgd(1e-3), jnp.ones(4096, jnp.bfloat16)
     grads = jnp.ones(4096, jnp.float32)
 

@@ -1,4 +1,4 @@
-"""Selectors: globs, regular expressions, predicates and trees of booleans, resolved on the parameters' shapes."""
+"""Selectors are globs, regular expressions, predicates or trees of booleans. Shapes of parameters resolve them."""
 
 import pickle
 import re
@@ -25,7 +25,7 @@ PARAMS = {
 
 
 def decayed(mask, params=PARAMS):
-    """The paths of the parameters that a mask lets decay."""
+    """Return the paths of the parameters that decay under a mask."""
     tx = gx.add_decayed_weights(1.0, mask=mask)
     zeros = jax.tree.map(lambda p: jnp.zeros_like(p) if jnp.issubdtype(p.dtype, jnp.floating) else None, params)
     updates, _ = tx.update(zeros, tx.init(params), params)
@@ -101,7 +101,7 @@ def test_no_parameters_match_no_selector_without_complaint():
 
 
 def test_predicates_see_parameters_and_never_gradients():
-    """bfloat16 gradients of float32 parameters, and None among them, change nothing."""
+    """bfloat16 or None gradients of float32 parameters do not change the selection."""
     seen = []
 
     def predicate(path, p):
@@ -149,7 +149,7 @@ def test_unselected_parameters_are_not_even_read():
     ],
 )
 def test_every_optimizer_takes_one_vocabulary_of_decay(make, mode):
-    """Selected parameters step as without a mask, the others as without decay."""
+    """Selected parameters step as without a mask. The other parameters step as without decay."""
     params = {"w": jnp.ones(3), "b": jnp.ones(3)}
     grads = [{"w": jnp.full(3, g), "b": jnp.full(3, g)} for g in (0.5, 0.1)]
 

@@ -1,4 +1,4 @@
-"""Slots with shapes of their own."""
+"""Slots may have shapes other than the parameter's shape."""
 
 import pickle
 
@@ -19,7 +19,7 @@ from tests.helpers import assert_close, relaxed
 
 
 class Shapes(Rule):
-    """Keeps something of every shape, and gives its sum."""
+    """A rule with slots of every kind of shape."""
 
     start: NonNegative = 2.0
     square: bool = True
@@ -159,7 +159,7 @@ def test_slots_of_another_shape_are_refused_with_their_path():
 
 
 def test_nothing_is_asked_about_what_a_stage_does_not_see():
-    """Neither at `init` nor at a step: here `like` would fail for a scalar."""
+    """`like` would fail for a scalar, but neither `init` nor `update` calls it for unselected parameters."""
     params = {"w": jnp.ones((2, 3)), "s": jnp.ones(())}
 
     class Rows(Rule):

@@ -1,4 +1,4 @@
-"""Parameters that hold many layers."""
+"""`stacked` treats an array as a stack of layers."""
 
 import contextlib
 import pickle
@@ -25,7 +25,7 @@ LEAF_CASES = [
 
 
 class Rows(Rule):
-    """Divides by the root of averaged squares of the rows."""
+    """A rule that divides by the root of the averaged squares of the rows."""
 
     scope = Scope.LEAF
     slots = {
@@ -43,7 +43,7 @@ class Rows(Rule):
 
 
 class Draw(Rule):
-    """Noise that is drawn for a whole array."""
+    """A rule that draws noise for a whole array."""
 
     key: Key = 0
     scope, needs = Scope.LEAF, frozenset({"key"})

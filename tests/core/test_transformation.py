@@ -1,4 +1,4 @@
-"""Chains as data: names, repr, nesting, and foreign stages."""
+"""Chains are data: names, repr, equality, nesting and foreign stages."""
 
 import copy
 import pickle
@@ -48,7 +48,7 @@ def test_a_chain_is_the_code_that_makes_it(parts):
 def test_chain_is_associative(a, b, c):
     try:
         flat = gx.chain(*a, *b, *c)
-    except ValueError:  # two stages of one name
+    except ValueError:  # two stages have the same name
         return
     assert gx.chain(gx.chain(*a, *b), *c) == flat
     assert gx.chain(*a, gx.chain(*b, *c)) == flat
@@ -177,3 +177,19 @@ def test_a_foreign_optimizer_alone_can_apply_gradients():
     x = jnp.ones(2)
     new, _ = gx.apply_gradients(optax.sgd(0.1), x, optax.sgd(0.1).init(x), x)
     np.testing.assert_allclose(new, 0.9)
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gx.clip(float("inf")),
+        gx.clip(gx.tunable(float("inf"))),
+        gx.add_noise(0.1, 0.5, jax.random.key(3)),
+        gx.add_noise(0.1, 0.5, jax.random.key(3, impl="rbg")),
+        gx.sgd(jnp.asarray(0.1)),
+        gx.sgd(jnp.asarray(0.1, jnp.bfloat16)),
+    ],
+    ids=["inf", "tunable inf", "key", "key of another kind", "array", "bfloat16"],
+)
+def test_the_code_of_unusual_values_makes_them_again(tx):
+    assert eval(repr(tx), vars(gx) | {"jax": jax, "jnp": jnp}) == tx

@@ -1,4 +1,4 @@
-"""Stages that work on whole trees, and what they get from the core."""
+"""Tree stages: parts that run conditionally, slots, evaluation parameters, sharding and memory."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.helpers import assert_close, gradients, trajectory, tree
 
 
 class EverySecond(TreeStage):
-    """Runs its part on the mean of two gradients."""
+    """A stage that runs its part on the mean of two gradients."""
 
     inner: Part
     slots = {"sum": Slot(Role.ACCUMULATOR)}
@@ -33,7 +33,7 @@ class EverySecond(TreeStage):
 
 
 class Twice(TreeStage):
-    """Runs its part two times."""
+    """A stage that runs its part twice."""
 
     inner: Part
 
@@ -46,14 +46,14 @@ class Twice(TreeStage):
 
 
 class Nan(Rule):
-    """Not a number."""
+    """A rule that makes every update NaN."""
 
     def update(self, g, slot, at):
         return g * jnp.nan, {}
 
 
 class Ema(Rule):
-    """An average of the parameters."""
+    """A rule that stores an average of the parameters."""
 
     slots = {"average": Slot(Role.AVERAGE, fill="param")}
     needs = frozenset({"param"})
@@ -112,7 +112,7 @@ def test_nothing_of_a_part_is_computed_or_copied_when_it_is_not_due():
         return gx.apply_gradients(tx, grads, state, params)
 
     compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
-    # The sum, the mean and the updates pass the border of the loop; the two slots of Adam do not.
+    # The sum, the mean and the updates are copied into the conditional loop. The two slots of Adam are not.
     assert compiled.memory_analysis().temp_size_in_bytes <= 3.01 * params["w"].nbytes
 
 
@@ -172,7 +172,7 @@ def test_the_parameters_to_evaluate_with_are_checked():
         gx.evaluation_params(tx, {}, params)
     with pytest.raises(ValueError, match="ema: the state has no entry of that name"):
         gx.evaluation_params(tx, gx.adam(0.1).init(params), params)
-    with pytest.raises(ValueError, match="must have the leaves of the state's average"):
+    with pytest.raises(ValueError, match="and the state's average have different structures"):
         gx.evaluation_params(tx, tx.init(params), {"v": jnp.ones(2)})
     assert_close(gx.evaluation_params(gx.adam(0.1), gx.adam(0.1).init(params), params), params)
 

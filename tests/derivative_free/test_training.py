@@ -1,4 +1,4 @@
-"""What is trained without derivatives: the perceptron, the digits, a cart and its pole."""
+"""A perceptron, a classifier of digits, and a policy that balances a pole are trained without derivatives."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def trained(estimator, tx, value_fn, params, steps):
 
 @pytest.mark.parametrize("make", [finite_differences, spsa, ars])
 def test_a_perceptron(make):
-    """z = w·x + b, the mean of -y·log σ(z) - (1 - y)·log(1 - σ(z))."""
+    """The loss is the mean of -y·log σ(z) - (1 - y)·log(1 - σ(z)), where z = w·x + b."""
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((200, 2)), jnp.float32)
     y = (x[:, 0] + 2 * x[:, 1] > 0.5).astype(jnp.float32)
@@ -32,7 +32,7 @@ def test_a_perceptron(make):
         return jnp.mean(jnp.logaddexp(0.0, z) - y * z)
 
     start = {"w": jnp.zeros(2), "b": jnp.zeros(())}
-    params, values = trained(make(8, 0.05, 0), gx.adam(0.1), loss, start, 300)
+    params, values = trained(make(8, 0.05, key=0), gx.adam(0.1), loss, start, 300)
     assert values[-1] < 0.2 * values[0]
     assert jnp.mean((x @ params["w"] + params["b"] > 0) == (y > 0.5)) > 0.97
 
@@ -46,12 +46,12 @@ def test_a_linear_classifier_of_digits():
         return -jnp.mean(jnp.take_along_axis(logits, y[:, None], 1))
 
     start = {"w": jnp.zeros((64, 10)), "b": jnp.zeros(10)}
-    params, _ = trained(spsa(16, 0.02, 0), gx.adam(0.02), loss, start, 600)
+    params, _ = trained(spsa(16, 0.02, key=0), gx.adam(0.02), loss, start, 600)
     assert jnp.mean(jnp.argmax(x @ params["w"] + params["b"][None], 1) == y) > 0.9
 
 
 def moved(state, action):
-    """A step of 0.02 s of the cart and its pole: Barto, Sutton & Anderson 1983, by Euler's method."""
+    """Move the cart and its pole by 0.02 s with Euler's method (Barto, Sutton & Anderson 1983)."""
     x, dx, angle, turn = state
     force = jnp.where(action > 0, 10.0, -10.0)
     sin, cos = jnp.sin(angle), jnp.cos(angle)
@@ -62,7 +62,7 @@ def moved(state, action):
 
 
 def returned(policy, scaler, key, tx):
-    """How many of 500 steps the pole stands, and the states met."""
+    """Return the number of steps, out of 500, until the pole falls, and the visited states."""
 
     def step(carry, _):
         state, up = carry
@@ -78,8 +78,8 @@ def returned(policy, scaler, key, tx):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_pole_stands_on_its_cart(seed):
-    """Version V2-t, which for this task is to reach the greatest return, 500."""
-    scale, search, tx = gx.inputs.standardize(), ars(8, 0.5, seed, maximize=True, top=4), gx.sgd(0.5)
+    """The method is version V2-t of ARS, which should reach the greatest return in this task, 500."""
+    scale, search, tx = gx.inputs.standardize(), ars(8, 0.5, key=seed, maximize=True, top=4), gx.sgd(0.5)
     states = jax.random.normal(jax.random.key(seed), (16, 4))
 
     def step(carry, number):

@@ -1,10 +1,10 @@
-"""Writes what PyTorch, Keras and optax compute, for tests that run without them.
+"""Write the results of PyTorch, Keras and optax to files, so that tests can run without these libraries.
 
 python -m tests.golden.make [torch] [keras] [optax] [torch_schedules] [keras_schedules]
 
-PyTorch and Keras run in float64 and are rounded when they are done: gradtx is measured against what they mean, free of
-their own float32 rounding, which is as large as what is measured. A file holds the parameters after a few steps, or a
-schedule's value for each update, a row for each name, and says which versions made it.
+PyTorch and Keras run in float64, and their results are rounded to float32 at the end. Otherwise their float32 rounding
+errors would be as large as the errors of gradtx that the tests measure. Each file has one row per name: the parameters
+after a few steps, or a schedule's value for each update. The file also lists the versions that made it.
 """
 
 import platform
@@ -33,6 +33,7 @@ OPTAX_KEPT = (1, 2, 3, 5, 10, 20)
 
 
 def save(file: str, steps: Sequence[int], trajectories: dict[str, np.ndarray]) -> None:
+    """Write one file: the versions, the steps, the names and the parameters after these steps."""
     versions = [f"python {platform.python_version()}"]
     versions += [f"{name} {version(name)}" for name in sorted({file.partition("_")[0], "jax", "numpy"})]
     np.savez_compressed(
@@ -45,7 +46,7 @@ def save(file: str, steps: Sequence[int], trajectories: dict[str, np.ndarray]) -
 
 
 def run_optax(case) -> np.ndarray:
-    """All parameters after each step, as one row."""
+    """Return all parameters after each step, one row per step."""
     params, grads = tree(1), gradients(max(OPTAX_KEPT))
     updates, _, _ = optax_trajectory(case.peer(), params, grads)
     rows = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(u)]) for u in [params, *updates]]

@@ -1,4 +1,4 @@
-"""Batch normalisation: its statistics, derivatives, masks, devices, dtypes, errors, and what is done with it."""
+"""Batch normalisation: statistics, derivatives, masks, devices, dtypes, merging, refreshing and errors."""
 
 import pickle
 from functools import partial
@@ -40,7 +40,7 @@ def statistics(state):
 
 
 def some_params(tx, x):
-    """Parameters that change the outputs."""
+    """Return parameters that change the outputs."""
     return jax.tree.map(lambda p: p + draw(9, *p.shape, dtype=p.dtype), inputs.parameters(tx, x))
 
 
@@ -52,7 +52,7 @@ def test_a_mean_far_from_zero_does_not_cancel_the_variance():
     exact = np.asarray(x, np.float64)
     expected = (exact - exact.mean(0)) / np.sqrt(exact.var(0) + 1e-5)
     y, state = trained(inputs.batch_norm(momentum=0.0), x)
-    # A unit in the last place of the mean is 0.01 of the deviation.
+    # One unit in the last place of the mean is 0.01 of the standard deviation.
     np.testing.assert_allclose(y, expected, atol=0.01)
     np.testing.assert_allclose(statistics(state)["var"], exact.var(0), rtol=1e-4)
     with relaxed():
@@ -77,7 +77,7 @@ def test_a_momentum_that_varies(momentum):
     update = jax.jit(chex.assert_max_traces(tx.update, 1))
     for i, x in enumerate(batches):
         if i == 2 and state.hyperparams:
-            state = gx.set_hyperparams(state, momentum=0.5)
+            state = gx.set_hyperparams(tx, state, momentum=0.5)
         _, state = update(x, state)
         m = 0.9 if i < 2 else 0.5
         mean = m * mean + (1 - m) * np.asarray(x, np.float64).mean(0)
@@ -85,7 +85,7 @@ def test_a_momentum_that_varies(momentum):
 
 
 def paper(batches, gamma, beta, alpha, eps, bounds):
-    """Ioffe 2017, Algorithm 1, in float64."""
+    """Compute Algorithm 1 of Ioffe 2017 in float64."""
     mu, sigma, out = 0.0, 1.0, []
     for x, (r_max, d_max) in zip(batches, bounds, strict=True):
         x = np.asarray(x, np.float64)
@@ -168,7 +168,7 @@ def test_the_corrections_of_renormalisation_are_constants_to_the_gradient():
 
 @partial(jax.jit, static_argnums=0)
 def outputs_and_gradients(tx, x, params, mask):
-    """((y, state) of two steps, the gradients of the next one's loss)."""
+    """Return (y, state) after two steps, and the gradients of a loss at the next step."""
     y, state = trained(tx, x, x, params=params, mask=mask)
 
     def loss(x, params):
@@ -211,7 +211,7 @@ def test_a_batch_that_is_masked_as_a_whole_leaves_the_statistics(make, momentum)
     first, state = tx.update(x, tx.init(x), mask=np.zeros(4, bool))
     assert not np.any(first)
     assert_close(statistics(state), statistics(tx.init(x)))
-    # It does not count as a batch either.
+    # A masked batch is not counted.
     assert_close(statistics(tx.update(x, state)[1]), statistics(trained(tx, x)[1]))
 
 
@@ -227,7 +227,7 @@ def test_inference_is_a_fixed_affine_map_and_keeps_the_state(make):
     apply = partial(tx.update, state=state, params=params, train=False)
     y, same = apply(x)
     assert same is state
-    assert_close(apply(x[:1])[0], y[:1])  # no example sees another, and one alone is no error
+    assert_close(apply(x[:1])[0], y[:1])  # examples do not affect each other, and one example is no error
     slots, (own,) = jax.device_get((statistics(state), tuple(params.values())))
     expected = (np.asarray(x) - slots["mean"]) / np.sqrt(slots["var"] + 1e-5) * own["scale"] + own["bias"]
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
@@ -295,7 +295,7 @@ def test_parts_of_a_batch_under_vmap_are_the_whole(make, masked):
 
 
 def gradients(tx, mesh_update=None):
-    """x, params, state, mask → (y, state, gradients) of a loss over the whole batch."""
+    """Make a function of x, state, params and mask that returns ((y, state), gradients) of a loss over the batch."""
     update = mesh_update or (lambda x, state, params, mask: tx.update(x, state, params, mask=mask))
 
     def run(x, state, params, mask):
@@ -349,7 +349,7 @@ def test_statistics_and_parameters_are_sharded_as_the_features_are(axis_type):
 @every_rule
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_statistics_are_of_float32_whatever_the_activations(make, dtype):
-    x = draw(0, 64, 3, mean=200.0, spread=30.0, dtype=dtype)  # float16 overflows at 65504, and so would squares
+    x = draw(0, 64, 3, mean=200.0, spread=30.0, dtype=dtype)  # squares can overflow in float16 (> 65504)
     tx = make(r_max=jnp.inf, d_max=jnp.inf) if make is inputs.batch_renorm else make()
     params = some_params(tx, x)
     y, state = trained(tx, x, params=params)
@@ -397,13 +397,13 @@ def test_describe_shows_the_statistics():
     assert "mean   statistic" in str(gx.describe(inputs.batch_norm(), jnp.zeros((4, 3))))
 
 
-# Merging and refreshing
+# Folding and refreshing
 
 
 @every_rule
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_merge_into_a_convolution(make, layout, with_bias):
+def test_fold_into_a_convolution(make, layout, with_bias):
     flax = layout == "NHWC"
     axis, out, numbers = (-1, -1, ("NHWC", "HWIO", "NHWC")) if flax else (1, 0, ("NCHW", "OIHW", "NCHW"))
     x = draw(0, 4, 6, 6, 2) if flax else draw(0, 4, 2, 6, 6)
@@ -416,16 +416,16 @@ def test_merge_into_a_convolution(make, layout, with_bias):
     params = some_params(tx, h)
     _, state = trained(tx, h, params=params)
     expected = tx.update(h, state, params, train=False)[0]
-    w, b = inputs.merge(tx, state, params, kernel, bias, axis=out)
+    w, b = inputs.fold_into(tx, state, params, kernel, bias, axis=out)
     assert_close(conv(x, w) + spread(b), expected, rtol=2e-5, atol=2e-4)
 
 
-def test_merge_into_a_dense_layer_keeps_dtypes():
+def test_fold_into_a_dense_layer_keeps_dtypes():
     kernel, tx = draw(1, 3, 4, dtype=jnp.bfloat16), inputs.batch_norm(scale=False)
     wide = jnp.asarray(kernel, jnp.float32)
     _, state = trained(tx, draw(0, 8, 3) @ wide)
-    exact, b = inputs.merge(tx, state, None, wide, jnp.zeros(4))
-    assert_close(inputs.merge(tx, state, None, kernel, jnp.zeros(4)), (jnp.asarray(exact, jnp.bfloat16), b))
+    exact, b = inputs.fold_into(tx, state, None, wide, jnp.zeros(4))
+    assert_close(inputs.fold_into(tx, state, None, kernel, jnp.zeros(4)), (jnp.asarray(exact, jnp.bfloat16), b))
 
 
 @every_rule
@@ -433,7 +433,7 @@ def test_refresh_averages_over_the_batches_and_keeps_all_else(make):
     batches = [draw(i, 5, 3) for i in range(3)]
     tx = gx.chain(make(momentum=gx.tunable(0.9)), make(1, unbiased=True), gx.named("own", make(bias=False)))
     state = trained(tx, *batches)[1]
-    state = gx.set_hyperparams(state, momentum=0.8)
+    state = gx.set_hyperparams(tx, state, momentum=0.8)
     spoilt = state.stages["own"] | {"mean": jnp.full(3, jnp.nan)}
     spoilt = state._replace(stages=state.stages | {"own": spoilt})
     new = inputs.refresh(tx, spoilt, batches)
@@ -456,7 +456,7 @@ def test_refresh_of_a_network_with_a_transformation_per_layer():
         return {"in": before, "out": txs["out"].update(h.T @ kernel, states["out"])[1]}
 
     states = {"in": txs["in"].init(x.T), "out": txs["out"].init(x @ kernel)}
-    new = inputs.refresh(txs, states, [x, x], forward)
+    new = inputs.refresh(txs, states, [x, x], forward=forward)
     np.testing.assert_allclose(statistics(new["in"])["mean"], x.mean(0), rtol=1e-5)
     x, kernel = np.asarray(x), np.asarray(kernel)
     h = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
@@ -505,13 +505,55 @@ X = jnp.ones((4, 3))
         (
             lambda tx: tx.update(X, tx.init(X), {"batch_norm": {"scale": {"a": jnp.ones(3)}}}),
             ValueError,
-            "the inputs must have the leaves of the parameter scale",
+            "the inputs and the parameter scale have different structures",
         ),
-        (lambda tx: inputs.merge(tx, tx.init(X), None, X), None, None),
-        (lambda tx: inputs.merge(tx, tx.init(X), None, X.T), ValueError, r"4 output features.*have shape \(3,\)"),
-        (lambda tx: inputs.merge(tx, tx.init(X), None, X, axis=2), ValueError, "axis 2 is out of range for a kernel"),
-        (lambda tx: inputs.merge(gx.chain(tx, tx), tx.init(X), None, X), TypeError, "expected batch_norm or batch_re"),
+        (lambda tx: inputs.fold_into(tx, tx.init(X), None, X), None, None),
+        (lambda tx: inputs.fold_into(tx, tx.init(X), None, X.T), ValueError, r"4 output features.*have shape \(3,\)"),
+        (
+            lambda tx: inputs.fold_into(tx, tx.init(X), None, X, axis=2),
+            ValueError,
+            "axis 2 is out of range for a kernel",
+        ),
+        (lambda tx: inputs.fold_into(tx, tx.init(X), None, X, axis=0.5), ValueError, "fold_into: axis must be a whole"),
+        (
+            lambda tx: inputs.fold_into(tx, tx.init(X), None, X, X),
+            ValueError,
+            r"bias must have shape \(3,\), got \(4, 3\)",
+        ),
+        (
+            lambda tx: inputs.fold_into(tx, tx.init(X), {"norm": {"scale": jnp.ones(3)}}, X),
+            ValueError,
+            "fold_into: params must be .* there is no stage norm, only batch_norm",
+        ),
+        (
+            lambda tx: inputs.fold_into(tx, tx.init(X), {"batch_norm": {"gamma": jnp.ones(3)}}, X),
+            ValueError,
+            "fold_into: there is no parameter gamma, only bias, scale",
+        ),
+        (
+            lambda tx: inputs.fold_into(
+                inputs.batch_norm(scale=False), tx.init(X), {"batch_norm": {"scale": jnp.ones(3)}}, X
+            ),
+            ValueError,
+            "fold_into: there is no parameter scale, only bias",
+        ),
+        (
+            lambda tx: inputs.fold_into(gx.chain(tx, tx), tx.init(X), None, X),
+            TypeError,
+            "fold_into: expected a single batch_norm or batch_re",
+        ),
         (lambda tx: inputs.refresh(tx, tx.init(X), []), ValueError, "there are no batches"),
+        (
+            lambda tx: inputs.refresh({"a": tx}, {"a": tx.init(X)}, [X]),
+            TypeError,
+            "refresh: several layers need forward=, a function",
+        ),
+        (
+            lambda tx: inputs.batch_norm(-1, 0.9, 1e-5, True),
+            TypeError,
+            r"batch_norm: takes 3 positional arguments \(axis",
+        ),
+        (lambda tx: inputs.batch_renorm(-1, 0.9, 1e-5, 3.0), TypeError, "batch_renorm: takes 3 positional arguments"),
         (lambda tx: inputs.refresh(gx.clip(1.0), tx.init(X), [X]), ValueError, "no batch normalisation in clip"),
     ],
 )

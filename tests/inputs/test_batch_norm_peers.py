@@ -1,4 +1,4 @@
-"""Batch normalisation is that of Flax, Keras and PyTorch under the convention of each, and renormalisation Keras's."""
+"""Batch normalisation equals Flax, Keras and PyTorch in each convention. Batch renormalisation equals Keras."""
 
 import importlib.util
 import os
@@ -15,7 +15,7 @@ import gradtx.interop.torch
 from tests.helpers import relaxed
 
 inputs = gx.inputs
-LAYER = {  # name → axis of features, shape
+LAYER = {  # name → (axis of the features, shape of the inputs)
     "flax": (-1, (6, 5, 3)),
     "keras": (-1, (6, 5, 3)),
     "torch 1d": (1, (6, 3)),
@@ -32,7 +32,7 @@ def _case(name, *args):
 
 
 def _batches(shape, axis, count=4):
-    """Batches with a mean and a spread that move, what weighs the outputs, a scale and a bias."""
+    """Return batches with changing means and spreads, weights of the outputs in the loss, a scale and a bias."""
     rng = np.random.RandomState(0)
     xs = [rng.standard_normal(shape) * (1 + i) + 3 * i for i in range(count)]
     return xs, rng.standard_normal(shape), 1 + rng.uniform(size=shape[axis]), rng.standard_normal(shape[axis])
@@ -93,11 +93,11 @@ def _torch(xs, w, scale, bias, **arguments):
 
 
 def assert_close(ours, theirs, tolerance):
-    """Relative to the largest element of each array."""
+    """Compare with a tolerance relative to the largest element of each array."""
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 0, tolerance * np.abs(b).max()), ours, theirs)
 
 
-# Keras's layers of float64 round to float32 in between.
+# Keras's float64 layers round intermediate results to float32.
 TOLERANCE = {"flax": 1e-12, "torch": 1e-12, "keras": 3e-6}
 PEERS = {"flax": _flax, "keras": _keras, "torch": _torch}
 
@@ -151,7 +151,7 @@ def test_forward_statistics_and_gradients(peer, theirs, arguments):
 
 @pytest.mark.parametrize("peer", [_case("flax"), _case("keras")])
 def test_masks(peer):
-    """What is not masked is the same. Flax and Keras normalise what is masked too, here it comes out as 0."""
+    """Unmasked outputs are equal. Masked outputs are 0 in gradtx, but Flax and Keras normalise them too."""
     axis, shape = LAYER[peer]
     mask = np.arange(shape[1])[None] < np.array([5, 3, 1, 4, 0, 2])[:, None]
     with jax.enable_x64(True):
@@ -206,7 +206,7 @@ def test_refresh_is_pytorchs_update_bn():
         states = tx.init(jnp.zeros((1, 5), np.float64)), tx.init(jnp.zeros((1, 2), np.float64))
         for x in batches[::-1]:
             states = forward(tx, states, x)
-        new = inputs.refresh(tx, states, batches, forward)
+        new = inputs.refresh(tx, states, batches, forward=forward)
     for layer, state in zip((net[1], net[4]), new, strict=True):
         np.testing.assert_allclose(state.stages["batch_norm"]["mean"], layer.running_mean.numpy(), rtol=1e-10)
         np.testing.assert_allclose(state.stages["batch_norm"]["var"], layer.running_var.numpy(), rtol=1e-10)

@@ -1,4 +1,4 @@
-"""Mini-batches: every example once an epoch, the same ones however they are drawn, and wherever a run goes on."""
+"""Mini-batches have every example once an epoch, and are the same however they are drawn and after any restart."""
 
 import contextlib
 import math
@@ -27,7 +27,7 @@ from tests.helpers import assert_close, relaxed, trials
 
 
 def data(n):
-    """Numbers of examples in leaves of several shapes and dtypes, in one of which rows are copied as vectors."""
+    """Return the example numbers in leaves of several shapes and dtypes. One leaf's rows are copied as vectors."""
     i = np.arange(n, dtype=np.float32)
     return {
         "i": jnp.asarray(i, jnp.int32),
@@ -47,7 +47,7 @@ def scan(batches, state, length):
 
 
 def run(batches, state, length):
-    """[(mini-batch, state after it)], by `next`, checked against the whole of the data."""
+    """Return [(mini-batch, next state)] from `next`, after checking every mini-batch against the data."""
     out = []
     for _ in range(length):
         batch, state = step(batches, state)
@@ -56,6 +56,11 @@ def run(batches, state, length):
         chex.assert_trees_all_equal(batch.data, whole)
         out.append((batch, state))
     return out
+
+
+def keyed(flags, key):
+    """Without shuffling there is no key."""
+    return {} if "shuffle" in flags else {"key": key}
 
 
 def real(out):
@@ -76,7 +81,7 @@ def real(out):
 @trials(5)
 @given(key=st.integers(0, 2**32 - 1))
 def test_every_example_once_an_epoch_however_drawn(n, batch_size, flags, key):
-    batches = minibatches(data(n), batch_size, key, **flags)
+    batches = minibatches(data(n), batch_size, **keyed(flags, key), **flags)
     steps = batches.steps_per_epoch
     assert steps == (n // batch_size if "drop_last" in flags else math.ceil(n / batch_size))
     first = batches.init()
@@ -91,14 +96,14 @@ def test_every_example_once_an_epoch_however_drawn(n, batch_size, flags, key):
     scanned, last = scan(batches, first, 2 * steps)
     chex.assert_trees_all_equal(scanned, jax.tree.map(lambda *x: np.stack(x), *[batch for batch, _ in out]))
     chex.assert_trees_all_equal(last, out[-1][1])
-    host = minibatches(jax.tree.map(np.asarray, batches.data), batch_size, key, **flags)
+    host = minibatches(jax.tree.map(np.asarray, batches.data), batch_size, **keyed(flags, key), **flags)
     for iterated in (batches.iterate(first, 2 * steps), host.iterate(first, 2 * steps, prefetch=0)):
         chex.assert_trees_all_equal(list(iterated), out)
 
 
 def test_shorter_last_batch():
-    batches, padded = (minibatches(data(10), 4, 3, pad_last=pad) for pad in (False, True))
-    for b in (batches, minibatches(jax.tree.map(np.asarray, data(10)), 4, 3, pad_last=False)):
+    batches, padded = (minibatches(data(10), 4, key=3, pad_last=pad) for pad in (False, True))
+    for b in (batches, minibatches(jax.tree.map(np.asarray, data(10)), 4, key=3, pad_last=False)):
         out = list(b.iterate(b.init(), 6))
         assert [batch.data["rows"].shape for batch, _ in out] == [(4, 8), (4, 8), (2, 8)] * 2
         assert real(out) == real(run(padded, padded.init(), 6))
@@ -110,8 +115,8 @@ def test_shorter_last_batch():
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7])
 def test_all_orders_are_equally_likely(n):
-    """χ² of the orders of 50 n! epochs is within five deviations of n! - 1."""
-    batches, epochs = minibatches(jnp.arange(n), n, 5), 50 * math.factorial(n)
+    """The χ² of the orders of 50 n! epochs is within five standard deviations of n! - 1."""
+    batches, epochs = minibatches(jnp.arange(n), n, key=5), 50 * math.factorial(n)
     _, out, _ = jax.jit(lambda s: batches.scan(lambda c, b: (c, b.data), None, s, epochs))(batches.init())
     _, counts = np.unique(np.asarray(out) @ n ** np.arange(n), return_counts=True)
     cells = math.factorial(n)
@@ -121,20 +126,20 @@ def test_all_orders_are_equally_likely(n):
 
 @pytest.mark.parametrize("n", [37, 1000, 1024, 100_003])
 def test_neighbours_are_independent(n):
-    """Neighbours in the order fall into 10 × 10 equal parts of the data alike, and orders of epochs are unlike."""
-    batches, epochs = minibatches(jnp.arange(n), n, 5), 200_000 // n + 1
+    """Neighbours in one order, and equal positions in two epochs, are uniform over 10 × 10 equal parts of the data."""
+    batches, epochs = minibatches(jnp.arange(n), n, key=5), 200_000 // n + 1
     _, out, _ = jax.jit(lambda s: batches.scan(lambda c, b: (c, b.data), None, s, epochs))(batches.init())
     part = np.asarray(out) * 10 // n
     sizes = np.bincount(part[0], minlength=10)
     pairs = np.outer(sizes, sizes)
-    unlike = (pairs - np.diag(sizes)) / n / (n - 1)  # of two that cannot be the same
+    unlike = (pairs - np.diag(sizes)) / n / (n - 1)  # the two neighbours are different examples
     for a, b, share in ((part[:, :-1], part[:, 1:], unlike), (part[:-1], part[1:], pairs / n**2)):
         counts, expected = np.bincount((10 * a + b).ravel(), minlength=100), share.ravel() * a.size
         assert ((counts - expected) ** 2 / expected).sum() < 99 + 5 * math.sqrt(2 * 99)
 
 
 def test_goes_on_at_every_position(tmp_path):
-    batches = minibatches(data(11), 3, jax.random.key(1))
+    batches = minibatches(data(11), 3, key=jax.random.key(1))
     out = run(batches, batches.init(), 12)
     for i, (_, state) in enumerate(out[:8]):
         back = pickle.loads(pickle.dumps(state))
@@ -151,12 +156,12 @@ def test_goes_on_at_every_position(tmp_path):
 
 
 def test_goes_on_with_another_batch_size():
-    state = run(minibatches(data(23), 4, 0), minibatches(data(23), 4, 0).init(), 2)[-1][1]
-    rest = [minibatches(data(23), m, 0) for m in (1, 5, 23)]
+    state = run(minibatches(data(23), 4, key=0), minibatches(data(23), 4, key=0).init(), 2)[-1][1]
+    rest = [minibatches(data(23), m, key=0) for m in (1, 5, 23)]
     lefts = [[i for numbers in real(run(b, state, b.steps_left(state))) for i in numbers] for b in rest]
     assert lefts[0] == lefts[1] == lefts[2]
     assert len(lefts[0]) == 15
-    dropping = minibatches(data(23), 16, 0, drop_last=True)  # 15 are left, which make no mini-batch
+    dropping = minibatches(data(23), 16, key=0, drop_last=True)  # 15 examples remain, fewer than a mini-batch
     following = state._replace(epoch=np.int32(1), position=np.int32(0))
     chex.assert_trees_all_equal(step(dropping, state), step(dropping, following))
 
@@ -167,7 +172,7 @@ import numpy as np
 from gradtx.inputs import minibatches
 
 path, kill_at = sys.argv[1], int(sys.argv[2])
-batches = minibatches(np.arange(103), 10, 7)
+batches = minibatches(np.arange(103), 10, key=7)
 state = pickle.load(open(path, "rb")) if os.path.exists(path) else batches.init()
 for i, (batch, state) in enumerate(batches.iterate(state)):
     print(*batch.data[batch.mask].tolist(), flush=True)
@@ -195,7 +200,7 @@ ROOT = os.path.dirname(os.path.dirname(gx.__file__))
 
 def test_the_mean_is_over_the_real_examples():
     x = {"x": jnp.asarray(np.random.RandomState(0).standard_normal((7, 3)), jnp.float32)}
-    batches = minibatches(x | {"i": jnp.arange(7)}, 5, 0)
+    batches = minibatches(x | {"i": jnp.arange(7)}, 5, key=0)
     batch = run(batches, batches.init(), 2)[-1][0]
     short = np.asarray(batch.data["i"])[:2]
 
@@ -204,7 +209,7 @@ def test_the_mean_is_over_the_real_examples():
 
     def padded(w):
         values = loss(w, batch.data["x"])
-        return batch.mean(jnp.where(batch.mask, values, jnp.nan))  # no trace of the padding
+        return batch.mean(jnp.where(batch.mask, values, jnp.nan))  # the padding has no effect
 
     w = jnp.asarray([1.0, -2.0, 0.5])
     assert_close(jax.grad(padded)(w), jax.grad(lambda w: loss(w, x["x"][short]).mean())(w))
@@ -224,7 +229,7 @@ def test_batch_stochastic_and_mini_batch_gradient_descent(momentum):
 
     tx = gx.sgd(0.05 * (1 - momentum), momentum=momentum)
     for batch_size in (60, 1, 16):
-        batches = minibatches(examples, batch_size, 0)
+        batches = minibatches(examples, batch_size, key=0)
 
         def step(carry, batch):
             value, grads = jax.value_and_grad(lambda p: batch.mean(loss(p, **batch.data)))(carry[0])
@@ -245,7 +250,7 @@ def test_batch_stochastic_and_mini_batch_gradient_descent(momentum):
 
 def test_full_batch_gradient():
     x = jnp.asarray(np.random.RandomState(0).standard_normal((50, 4)), jnp.float32)
-    batch, _ = minibatches(x, 50, 0).next(minibatches(x, 50, 0).init())
+    batch, _ = minibatches(x, 50, key=0).next(minibatches(x, 50, key=0).init())
     w = jnp.arange(4.0)
     by_batch, by_all = (
         jax.grad(lambda w, f=f, x=x: f(jnp.tanh(x @ w)))(w) for f, x in ((batch.mean, batch.data), (jnp.mean, x))
@@ -254,7 +259,7 @@ def test_full_batch_gradient():
 
 
 def test_one_compilation():
-    batches = minibatches(data(10), 4, 0)
+    batches = minibatches(data(10), 4, key=0)
 
     @jax.jit
     @chex.assert_max_traces(1)
@@ -266,12 +271,12 @@ def test_one_compilation():
         _, state = step(batches, state)
     for _, after in batches.iterate(state):
         step(batches, after)
-    step(minibatches(data(10), 4, 5), state)
+    step(minibatches(data(10), 4, key=5), state)
 
 
 @pytest.mark.parametrize("key", [3, jax.random.key(3)], ids=["seed", "key"])
 def test_compiled_ahead_with_the_state_donated(key):
-    batches = minibatches(data(10), 4, key)
+    batches = minibatches(data(10), 4, key=key)
     first = batches.init()
     step = jax.jit(lambda b, s: b.next(s), donate_argnums=1).lower(batches, first).compile()
     out, state = [], first
@@ -285,11 +290,11 @@ def test_compiled_ahead_with_the_state_donated(key):
 def test_vmapped_over_keys():
     keys = jax.random.split(jax.random.key(0), 3)
     examples = data(10)
-    states = jax.vmap(lambda key: minibatches(examples, 4, key).init())(keys)
-    batches = minibatches(examples, 4, 0)
+    states = jax.vmap(lambda key: minibatches(examples, 4, key=key).init())(keys)
+    batches = minibatches(examples, 4, key=0)
     many, after = jax.jit(jax.vmap(batches.next))(states)
     for i, key in enumerate(keys):
-        alone = minibatches(examples, 4, key)
+        alone = minibatches(examples, 4, key=key)
         one = step(alone, alone.init())
         chex.assert_trees_all_equal(jax.tree.map(lambda x, i=i: np.asarray(x)[i], (many, after)), one)
 
@@ -300,8 +305,8 @@ def examples():
 
 @cache
 def unsharded():
-    """The first mini-batch, those of an epoch, and the totals of a scan."""
-    whole = minibatches(jax.tree.map(jnp.asarray, examples()), 12, 0)
+    """Return the first mini-batch, all mini-batches of an epoch, and the totals of a scan."""
+    whole = minibatches(jax.tree.map(jnp.asarray, examples()), 12, key=0)
     found = [step(whole, whole.init()), *whole.iterate(whole.init()), totals(whole, whole.init())]
     return jax.device_get(found)
 
@@ -317,19 +322,21 @@ def test_sharded_equals_unsharded(axis_type, inside):
     with jax.set_mesh(mesh) if inside else contextlib.nullcontext():
         specs = {"w": P("x", "y"), "y": P("x")}
         split = {name: jax.device_put(x, NamedSharding(mesh, specs[name])) for name, x in examples().items()}
-        batches = minibatches(split, 12, 0)
+        batches = minibatches(split, 12, key=0)
         found = [step(batches, batches.init()), *batches.iterate(batches.init())]
         for batch, _ in [*found, batches.next(batches.init())]:
             for name, x in [*batch.data.items(), ("y", batch.mask)]:
                 assert x.sharding.is_equivalent_to(NamedSharding(mesh, specs[name]), x.ndim), x.sharding
         found.append(totals(batches, batches.init()))
         to = NamedSharding(mesh, P("x"))
-        host = minibatches(examples(), 12, 0)
+        host = minibatches(examples(), 12, key=0)
         for (batch, _), (wanted, _) in zip(host.iterate(host.init(), sharding=to), expected[1:], strict=False):
             assert batch.data["w"].sharding.is_equivalent_to(to, 2)
             chex.assert_trees_all_equal(jax.device_get(batch), wanted)
-        with pytest.raises(ValueError, match="split 4 ways over the mesh, so batch_size must be a multiple"):
-            minibatches(split, 6, 0)
+        with pytest.raises(
+            ValueError, match="split into 4 parts over the mesh, so batch_size must be a multiple of 4, got 6"
+        ):
+            minibatches(split, 6, key=0)
     assert_close(jax.device_get(found), expected, rtol=1e-6)
 
 
@@ -339,15 +346,15 @@ def totals(batches, state):
 
 
 def test_is_data():
-    batches = minibatches({"x": jnp.arange(6.0), "n": None}, 4, 7, drop_last=True)
-    assert repr(batches) == "minibatches({'n': None, 'x': float32[6]}, 4, 7, drop_last=True)"
-    again = minibatches({"x": jnp.arange(6.0), "n": None}, np.int64(4), jax.random.key(7), drop_last=True)
+    batches = minibatches({"x": jnp.arange(6.0), "n": None}, 4, key=7, drop_last=True)
+    assert repr(batches) == "minibatches({'n': None, 'x': float32[6]}, 4, key=7, drop_last=True)"
+    again = minibatches({"x": jnp.arange(6.0), "n": None}, np.int64(4), key=jax.random.key(7), drop_last=True)
     assert batches == again
     assert hash(batches) == hash(again)
-    assert batches != minibatches({"x": jnp.arange(6.0) + 1, "n": None}, 4, 7, drop_last=True)
-    assert batches != minibatches({"x": jnp.arange(6.0), "n": None}, 4, 7)
+    assert batches != minibatches({"x": jnp.arange(6.0) + 1, "n": None}, 4, key=7, drop_last=True)
+    assert batches != minibatches({"x": jnp.arange(6.0), "n": None}, 4, key=7)
     assert pickle.loads(pickle.dumps(batches)) == batches == jax.tree.map(lambda x: x, batches)
-    assert "key=" not in repr(again)
+    assert repr(again) == "minibatches({'n': None, 'x': float32[6]}, 4, key=key<fry>[], drop_last=True)"
     with pytest.raises(AttributeError):
         batches.batch_size = 3
 
@@ -355,7 +362,7 @@ def test_is_data():
 def test_iterate_draws_ahead_and_no_more(monkeypatch):
     put, on_device = [], _minibatches.on_device
     monkeypatch.setattr(_minibatches, "on_device", lambda batch: put.append(batch) or on_device(batch))
-    batches = minibatches(np.arange(20.0), 2, 0)
+    batches = minibatches(np.arange(20.0), 2, key=0)
     iterator = batches.iterate(batches.init(), prefetch=3)
     assert len(put) == 0
     next(iterator)
@@ -365,15 +372,15 @@ def test_iterate_draws_ahead_and_no_more(monkeypatch):
 
 
 def test_is_an_argument_of_what_is_compiled_ahead():
-    batches = minibatches(jnp.arange(6.0), 4, 7)
+    batches = minibatches(jnp.arange(6.0), 4, key=7)
     arguments = batches, batches.init()
     compiled = jax.jit(lambda b, s: b.next(s)).lower(*arguments).compile()
     chex.assert_trees_all_equal(compiled(*arguments), batches.next(batches.init()))
 
 
 def test_long_scans_go_block_by_block():
-    """The order is found out 2²⁰ examples at a time."""
-    batches, length = minibatches(jnp.arange(2**19 + 1), 2**18, 0), 14
+    """The order is computed for 2²⁰ examples at a time."""
+    batches, length = minibatches(jnp.arange(2**19 + 1), 2**18, key=0), 14
 
     @jax.jit
     def run(batches):
@@ -402,7 +409,7 @@ def test_long_scans_go_block_by_block():
             r"one length, got \{\"\['a'\]\": 3, \"\['b'\]\": 4",
         ),
         (({"a": [1.0]}, 1, 0), TypeError, r"the data\['a'\]\[0\] must be an array of numbers .* got 1.0 \(float\)"),
-        ((jnp.asarray(1.0), 1, 0), TypeError, "whose first axis are the examples, got an array of shape ()"),
+        ((jnp.asarray(1.0), 1, 0), TypeError, r"with the examples on axis 0, got float32\[\]"),
         ((np.asarray(["a", "b"]), 1, 0), TypeError, "must be an array of numbers"),
         ((jnp.arange(5), 2, 0.5), TypeError, "key must be an integer seed or a key made by jax.random.key, got 0.5"),
         ((jnp.arange(5), 2, np.zeros(2, np.uint32)), TypeError, "key must be an integer seed or a key"),
@@ -410,17 +417,35 @@ def test_long_scans_go_block_by_block():
     ],
 )
 def test_errors(arguments, error, message):
+    examples, batch_size, key = arguments
     with pytest.raises(error, match=message):
-        minibatches(*arguments)
+        minibatches(examples, batch_size, key=key)
 
 
 def test_errors_of_flags_and_of_what_is_traced():
     with pytest.raises(TypeError, match="drop_last must be True or False"):
-        minibatches(jnp.arange(5), 2, 0, drop_last=1)
+        minibatches(jnp.arange(5), 2, key=0, drop_last=1)
     with pytest.raises(TypeError, match="batch_size must be a number, not traced"):
-        jax.jit(lambda m: minibatches(jnp.arange(5), m, 0).init())(2)
-    batches = minibatches(jnp.arange(5), 2, 0)
+        jax.jit(lambda m: minibatches(jnp.arange(5), m, key=0).init())(2)
+    batches = minibatches(jnp.arange(5), 2, key=0)
     with pytest.raises(TypeError, match="a traced state does not tell what is left of its epoch"):
         jax.jit(lambda s: batches.scan(lambda c, b: (c, None), 0, s))(batches.init())
-    with pytest.raises(ValueError, match="prefetch must be a whole number ≥ 0, got -1"):
+    with pytest.raises(ValueError, match=r"iterate: prefetch must be in \[0, inf\), got -1"):
         batches.iterate(batches.init(), prefetch=-1)
+    with pytest.raises(ValueError, match=r"iterate: length must be in \[0, inf\), got -1"):
+        batches.iterate(batches.init(), -1)
+    with pytest.raises(ValueError, match=r"scan: length must be a whole number, got 1.5"):
+        batches.scan(lambda c, b: (c, None), 0, batches.init(), 1.5)
+
+
+def test_arguments_without_effect_are_refused():
+    x = jnp.arange(5)
+    with pytest.raises(ValueError, match="minibatches: pad_last=False has no effect with drop_last=True"):
+        minibatches(x, 2, key=0, drop_last=True, pad_last=False)
+    with pytest.raises(ValueError, match="minibatches: key=0 has no effect with shuffle=False"):
+        minibatches(x, 2, key=0, shuffle=False)
+    with pytest.raises(TypeError, match="minibatches: the argument key is missing; write key=0, or shuffle=False"):
+        minibatches(x, 2)
+    with pytest.raises(TypeError, match=r"minibatches: takes 2 positional arguments \(data, batch_size\), got 3"):
+        minibatches(x, 2, 0)
+    assert repr(minibatches(x, 2, shuffle=False)) == "minibatches(int32[5], 2, shuffle=False)"

@@ -1,4 +1,4 @@
-"""Feature scalers: equal to scikit-learn's, however the examples come, on whatever devices."""
+"""Feature scalers equal scikit-learn's, for any batches and on any devices."""
 
 import contextlib
 import pickle
@@ -17,7 +17,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
-from gradtx.inputs._moments import two_sum
+from gradtx.inputs._scaler import two_sum
 from tests.helpers import trials
 
 SCALERS = {
@@ -81,7 +81,7 @@ def test_equals_scikit_learn(scaler, data):
         (gx.inputs.standardize(scaling=False), sklearn.preprocessing.StandardScaler(with_std=False)),
         (gx.inputs.min_max((-2, 5)), sklearn.preprocessing.MinMaxScaler((-2, 5))),
         (gx.inputs.min_max(clip=True), sklearn.preprocessing.MinMaxScaler(clip=True)),
-        (gx.inputs.robust((10, 70)), sklearn.preprocessing.RobustScaler(quantile_range=(10, 70))),
+        (gx.inputs.robust(quantile_range=(10, 70)), sklearn.preprocessing.RobustScaler(quantile_range=(10, 70))),
         (gx.inputs.robust(centering=False), sklearn.preprocessing.RobustScaler(with_centering=False)),
         (gx.inputs.robust(scaling=False), sklearn.preprocessing.RobustScaler(with_scaling=False)),
         (gx.inputs.robust(unit_variance=True), sklearn.preprocessing.RobustScaler(unit_variance=True)),
@@ -125,7 +125,7 @@ def test_weight_zero_and_mask_leave_examples_out(make):
 
 @pytest.mark.parametrize("parts", [1, 50])
 def test_a_large_mean_with_a_small_spread_comes_out_right(parts):
-    """In float32, as sums of squares do not: their difference is below their rounding."""
+    """In float32 a difference of sums of squares would be smaller than their rounding errors."""
     x = (1e4 + 0.1 * np.random.RandomState(0).standard_normal((5000, 2))).astype(np.float32)
     true = x.astype(np.float64)
     state = gx.inputs.fit(gx.inputs.standardize(), np.array_split(x, parts))
@@ -161,7 +161,7 @@ def test_an_outlier_leaves_the_others_their_digits():
 
 
 def test_counts_beyond_2_24():
-    """One more example than float32 can count, each counted."""
+    """Every example is counted, even one more than float32 can count."""
     tx = gx.inputs.standardize()
     state = tx.init(jnp.zeros((1, 1)))
     _, state = tx.update(jnp.array([[1.0], [3.0]]), state, weights=jnp.array([2.0**24, 2.0**24]))
@@ -383,7 +383,7 @@ def test_trees_with_none_and_features_of_any_shape(make):
 def test_stages_of_a_chain_learn_one_after_the_other():
     x = load("wine")[:176]
     tx = gx.chain(gx.inputs.robust(), gx.clip(3.0), gx.inputs.standardize(), gx.inputs.standardize())
-    batches = np.split(x, 4)  # of one shape, for one compilation
+    batches = np.split(x, 4)  # equal shapes need only one compilation
     state = gx.inputs.fit(tx, batches)
     y = sklearn.preprocessing.RobustScaler().fit_transform(x.astype(np.float64)).clip(-3, 3)
     y = (y - y.mean(0)) / y.std(0)
@@ -420,7 +420,7 @@ def test_a_full_sample_is_uniform_and_does_not_depend_on_batches():
     state = gx.inputs.fit(tx, [x])
     sample = np.sort(np.asarray(state.stages["robust"]["sample"]).ravel())
     assert len(np.unique(sample)) == 500
-    positions = np.abs(sample / 4000 - (np.arange(500) + 0.5) / 500)  # Kolmogorov and Smirnov's, at 0.001
+    positions = np.abs(sample / 4000 - (np.arange(500) + 0.5) / 500)  # the Kolmogorov-Smirnov bound at level 0.001
     assert positions.max() < 1.95 / np.sqrt(500)
     parts = gx.inputs.fit(tx, np.array_split(x, 13))
     np.testing.assert_array_equal(np.sort(parts.stages["robust"]["sample"].ravel()), sample)
@@ -437,7 +437,7 @@ def test_bad_calls():
         gx.inputs.standardize().update(x, state, weights=jnp.ones(39))
     with pytest.raises(ValueError, match=r"mask has shape \(3,\)"):
         gx.inputs.standardize().update(x, state, mask=jnp.ones(3, bool))
-    with pytest.raises(ValueError, match="axis 0 of the inputs is the examples'"):
+    with pytest.raises(ValueError, match="the inputs must have the examples on axis 0"):
         gx.inputs.standardize().init(jnp.zeros(()))
     with pytest.raises(TypeError, match="must be real floating arrays"):
         gx.inputs.standardize().init(jnp.zeros((2, 2), int))
@@ -450,11 +450,83 @@ def test_bad_calls():
     with pytest.raises(TypeError, match="feature_range must be two numbers"):
         gx.inputs.min_max(3.0)
     with pytest.raises(ValueError, match=r"quantile_range must be in \[0, 100\]"):
-        gx.inputs.robust((-1, 50))
+        gx.inputs.robust(quantile_range=(-1, 50))
     with pytest.raises(ValueError, match="unit_variance"):
-        gx.inputs.robust((0, 50), unit_variance=True)
-    with pytest.raises(ValueError, match="missing must be one of ignore, count, refuse"):
+        gx.inputs.robust(quantile_range=(0, 50), unit_variance=True)
+    with pytest.raises(ValueError, match="missing must be one of 'ignore', 'count', 'refuse'"):
         gx.inputs.max_abs(missing="drop")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: gx.inputs.standardize(False), TypeError, "standardize: takes no positional arguments, got 1"),
+        (lambda: gx.inputs.min_max((0, 1), True), TypeError, r"min_max: takes 1 positional argument \(feature_range\)"),
+        (lambda: gx.inputs.max_abs("count"), TypeError, "max_abs: takes no positional arguments, got 1"),
+        (lambda: gx.inputs.robust((10, 80)), TypeError, "robust: takes no positional arguments, got 1"),
+        (lambda: gx.inputs.max_abs(axis_name=1), TypeError, "max_abs: axis_name must be the name of an axis"),
+        (
+            lambda: gx.inputs.robust(quantile_range=(10, 80), scaling=False),
+            ValueError,
+            r"robust: quantile_range=\(10.0, 80.0\) has no effect with scaling=False",
+        ),
+        (
+            lambda: gx.inputs.robust(unit_variance=True, scaling=False),
+            ValueError,
+            "robust: unit_variance=True has no effect with scaling=False",
+        ),
+    ],
+)
+def test_bad_arguments(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@every_scaler
+@pytest.mark.parametrize("argument", ["weights", "mask"])
+def test_learning_arguments_are_refused_in_inference(make, argument):
+    x, tx = jnp.asarray(examples()), make()
+    state = gx.inputs.fit(tx, [x])
+    with pytest.raises(
+        TypeError, match=rf"update: {argument}= has no effect with train=False, because {make.__name__}"
+    ):
+        tx.update(x, state, train=False, **{argument: jnp.ones(40, bool)})
+    chex.assert_trees_all_equal(tx.update(x, state, train=False, **{argument: None})[0], applied(tx, state, x))
+    # Batch normalisation uses a mask in inference too.
+    both = gx.chain(tx, gx.inputs.batch_norm())
+    state = both.update(x, both.init(x))[1]
+    mask = jnp.arange(40) < 3
+    assert not np.any(both.update(x, state, train=False, mask=mask)[0][3:])
+
+
+def test_a_rule_may_use_weights_in_inference():
+    class Weigh(gx.inputs.InputRule):
+        def run(self, x, slot, at):
+            return x * at.weights[:, None], {}
+
+    tx, x = gx.chain(gx.core.as_transformation(Weigh)(), gx.inputs.max_abs()), jnp.asarray(examples())
+    state = tx.update(x, tx.init(x), weights=jnp.ones(40))[1]
+    y = tx.update(x, state, train=False, weights=jnp.full(40, 2.0))[0]
+    chex.assert_trees_all_close(y, 2 * tx.update(x, state, train=False, weights=jnp.ones(40))[0], rtol=1e-6)
+
+
+def test_parameters_of_other_stages_are_refused():
+    x, tx = jnp.asarray(examples()), gx.inputs.standardize()
+    state = gx.inputs.fit(tx, [x])
+    for params, words in (
+        ({"batch_norm": {}}, "inverse: params must be .* there is no stage batch_norm, only standardize"),
+        (
+            {"standardize": {"scale": jnp.ones(3)}},
+            "standardize, for the inputs: there is no parameter scale, only none",
+        ),
+        (
+            {"standardize": jnp.ones(3)},
+            r"inverse: params must be .* for standardize expected \{parameter name: array\}",
+        ),
+        (jnp.ones(3), r"inverse: params must be .*, got float32\[3\]"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            gx.inputs.inverse(tx, x, state, params)
 
 
 @every_scaler
@@ -466,5 +538,5 @@ def test_examples_and_features_may_be_split_over_a_mesh(make, kind):
     with jax.set_mesh(mesh):
         y, after = jax.jit(tx.update)(split, tx.init(split))
     chex.assert_trees_all_close(jax.device_get((y, after)), jax.device_get((expected, state)), rtol=1e-6, atol=1e-6)
-    if make is not gx.inputs.robust:  # whose sample is whole everywhere
+    if make is not gx.inputs.robust:  # every device has the whole sample
         assert all(leaf.sharding.spec == P("f") for leaf in jax.tree.leaves(after.stages))

@@ -1,4 +1,4 @@
-"""Derivatives go through what scalers learn from a batch."""
+"""Derivatives pass through the statistics that scalers learn from a batch."""
 
 import jax
 import jax.numpy as jnp

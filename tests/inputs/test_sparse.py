@@ -1,4 +1,4 @@
-"""Sparse inputs: what `max_abs` makes of them is what it makes of the same array stored densely."""
+"""`max_abs` gives the same results for sparse inputs as for the equal dense inputs."""
 
 import chex
 import jax
@@ -26,7 +26,7 @@ OTHERS = [
 
 
 def examples(n=24, features=(5,), seed=0, dtype=np.float32, lost=True):
-    """A third of it nonzero, one feature of zeros, NaN in another."""
+    """Return an array with a third of its entries nonzero, one feature of zeros, and NaN in another feature."""
     rng = np.random.RandomState(seed)
     x = rng.standard_normal((n, *features)) * (rng.uniform(size=(n, *features)) < 0.35)
     if features:
@@ -40,7 +40,7 @@ def padded(x):
 
 
 def halves(x):
-    """Each entry in two parts far from it, in no order, with NaN among what fills up."""
+    """Store each entry as a sum of two large parts, in random order, with NaN in the padding."""
     data, indices = BCOO.fromdense(x).data, BCOO.fromdense(x).indices
     rest = jnp.full((3, x.ndim), jnp.asarray(x.shape, jnp.int32))
     order = np.random.RandomState(1).permutation(2 * len(data) + 3)
@@ -49,7 +49,7 @@ def halves(x):
 
 
 def partly_outside(x):
-    """Entries of which one index alone is out of bounds are none either."""
+    """Add entries with one index out of bounds. JAX ignores these entries."""
     stored = BCOO.fromdense(x)
     strange = jnp.asarray([[x.shape[0], 1], [1, x.shape[1]]])
     both = jnp.concatenate([stored.data, jnp.full(2, 1e9, x.dtype)]), jnp.concatenate([stored.indices, strange])
@@ -61,7 +61,7 @@ every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYO
 
 
 def assert_same(found, expected, x):
-    """A sparse array with the entries of x, and the state, as dense inputs have them."""
+    """Check that the result is sparse with the indices of x, and equals the result and the state of dense inputs."""
     (y, state), (dense, dense_state) = found, expected
     assert isinstance(y, BCOO)
     np.testing.assert_array_equal(y.indices, x.indices)
@@ -137,11 +137,11 @@ def test_dtypes_stay_and_it_compiles_once(dtype):
     ("places", "largest"),
     [
         ([(0, 0), (0, 0), (1, 0)], [2, 0]),
-        ([(1, 0), (0, 2), (1, 0)], [2, 0]),  # one outside is no step in order
+        ([(1, 0), (0, 2), (1, 0)], [2, 0]),  # the index out of bounds breaks the order
         ([(0, 1), (0, 0), (0, 1)], [1, 2]),
         ([(0, 0), (2, 2), (2, 2)], [1, 0]),
         ([(0, 0), (0, 1), (1, 0)], [1, 1]),
-        ([(0, 0), (1, 0), (0, 1)], [1, 1]),  # in order by columns
+        ([(0, 0), (1, 0), (0, 1)], [1, 1]),  # ordered by columns
     ],
 )
 def test_entries_of_one_place_add_up(places, largest):
@@ -151,7 +151,7 @@ def test_entries_of_one_place_add_up(places, largest):
 
 
 def test_sums_are_rounded_once():
-    """In bfloat16, 256 + 1 is 256; the state has float32's sum."""
+    """In bfloat16, 256 + 1 is 256. The state has the float32 sum, 257."""
     x = BCOO((jnp.asarray([256, 1], jnp.bfloat16), jnp.zeros((2, 2), jnp.int32)), shape=(1, 1))
     np.testing.assert_array_equal(TX.update(x, TX.init(x))[1].stages["max_abs"]["max_abs"], 257)
 
@@ -159,7 +159,7 @@ def test_sums_are_rounded_once():
 def test_missing_values_are_refused():
     tx = gx.inputs.max_abs(missing="refuse")
     x, clean = padded(examples()), padded(examples(lost=False))
-    x.data = jnp.where(jnp.arange(x.nse) < x.nse - 7, x.data, jnp.nan)  # what fills up may be anything
+    x.data = jnp.where(jnp.arange(x.nse) < x.nse - 7, x.data, jnp.nan)  # padding can have any value
     fitted = gx.inputs.fit(tx, [clean])
     for train in (True, False):
         with pytest.raises(ValueError, match="5 of the inputs are NaN"):
@@ -229,7 +229,7 @@ def test_merges_over_an_axis():
 
 
 def test_sharded_equals_unsharded():
-    """On axes that the compiler sees to; on explicit ones, JAX itself cannot scatter the entries of a sparse array."""
+    """The axes are Auto. On Explicit axes, JAX cannot scatter the entries of a sparse array."""
     mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Auto,))
     x = BCOO.fromdense(examples(), nse=48)
     expected = update(x, TX.init(x))
@@ -263,9 +263,7 @@ def test_is_scikit_learns_on_scipys_matrices():
 @pytest.mark.parametrize("tx", OTHERS, ids=str)
 def test_the_others_say_why_they_refuse(tx):
     (name,) = tx.stages
-    words = (
-        rf"{name}: the inputs at a are sparse, and to shift .* nonzero .*; use gx.inputs.max_abs .* or give x.todense"
-    )
+    words = rf"{name}: the inputs at a are sparse, and to shift .* nonzero .*; use only gx.inputs.max_abs, .* x.todense"
     x = {"a": padded(examples()), "b": examples()}
     dense = jax.tree.map(jnp.zeros_like, {"a": examples(), "b": examples()})
     calls = [
@@ -284,9 +282,9 @@ def test_the_others_say_why_they_refuse(tx):
 
 
 def test_without_centering_they_say_that_they_take_dense_arrays():
-    for tx in (gx.inputs.standardize(centering=False), gx.inputs.robust(centering=False)):  # scikit-learn's do more
+    for tx in (gx.inputs.standardize(centering=False), gx.inputs.robust(centering=False)):  # unlike scikit-learn
         with pytest.raises(
-            TypeError, match="the inputs are sparse, and its statistics are taken of dense arrays alone"
+            TypeError, match="the inputs are sparse, and its statistics are computed only for dense arrays"
         ):
             tx.init(padded(examples()))
 
@@ -295,7 +293,7 @@ def test_bad_calls():
     x = examples(lost=False)
     stored = padded(x)
     for tx in (gx.chain(TX, gx.clip(1.0)), gx.chain(gx.clip(1.0), TX)):
-        with pytest.raises(TypeError, match="clip: the inputs are sparse, and this stage takes dense arrays alone"):
+        with pytest.raises(TypeError, match="clip: the inputs are sparse, and this stage takes only dense arrays"):
             tx.init(stored)
     for other in (BCOO.fromdense(x, n_batch=1), BCOO.fromdense(x, n_dense=1), BCSR.fromdense(x)):
         with pytest.raises(TypeError, match=r"max_abs: .* must be a BCOO with n_batch = n_dense = 0, but are BC"):
@@ -311,7 +309,7 @@ def test_bad_calls():
 
 
 def test_gradient_chains_see_the_numbers_of_sparse_parameters():
-    """As before: their indices are no parameters."""
+    """The indices of sparse parameters are not trained."""
     params = padded(examples(lost=False))
     tx = gx.sgd(0.5)
     grads = jax.tree.map(lambda a: jnp.ones_like(a) if a.dtype == jnp.float32 else None, params)

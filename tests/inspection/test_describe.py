@@ -1,4 +1,4 @@
-"""The table of a chain."""
+"""`describe` shows the stages, groups and state of a chain in a table."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The heights are the losses on the plane that is meant, and the path is drawn where it lies on that plane."""
+"""The heights are the losses on the specified plane, and the path is drawn by its coordinates on this plane."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gradtx.inspection import plot_loss_surface
-from gradtx.inspection._contours import heights
-from gradtx.inspection._plane import Vectors
+from gradtx.inspection._contours import values_on_grid
+from gradtx.inspection._parameter_space import ParameterSpace
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -16,7 +16,7 @@ PARAMS = {
     "bias": np.ones(5, np.float32),
     "step": np.int32(7),
 }
-VECTORS = Vectors("here", PARAMS)
+SPACE = ParameterSpace("here", PARAMS)
 ALONG = {"conv": np.ones((3, 2, 4), np.float32), "dense": [None, None], "bias": None, "step": None}
 ACROSS = {**ALONG, "conv": None, "bias": np.ones(5, np.float32)}
 
@@ -25,24 +25,24 @@ def loss(params):
     return jnp.mean(params["conv"] ** 2) + 2.0 * jnp.mean((params["bias"] - 1.0) ** 2)
 
 
-unpacked = jax.jit(VECTORS.tree)
+unpacked = jax.jit(SPACE.tree)
 
 
 def test_vectors_are_trees():
-    tree = unpacked(VECTORS.theta)
+    tree = unpacked(SPACE.theta)
     assert jax.tree.structure(tree) == jax.tree.structure(PARAMS)
     jax.tree.map(np.testing.assert_array_equal, tree, PARAMS)
     assert tree["dense"][0].dtype == jnp.bfloat16
-    assert VECTORS.theta.shape == (24 + 20 + 5,)
+    assert SPACE.theta.shape == (24 + 20 + 5,)
 
 
 @pytest.mark.parametrize(
     ("normalize", "axes"), [("filter", lambda x: tuple(range(x.ndim - 1))), ("layer", lambda x: None)]
 )
 def test_random_directions_have_the_norms_of_the_parameters(normalize, axes):
-    plane = np.asarray(VECTORS.random(normalize, jax.random.key(0)))
+    plane = np.asarray(SPACE.random_plane(normalize, jax.random.key(0)))
     for vector in plane:
-        direction = unpacked(np.asarray(VECTORS.theta) + vector)
+        direction = unpacked(np.asarray(SPACE.theta) + vector)
         for moved, kept in ((direction["conv"], PARAMS["conv"]), (direction["dense"][0], PARAMS["dense"][0])):
             kept, moved = np.asarray(kept, float), np.asarray(moved, float)
             norms = [np.sqrt(np.sum(x**2, axes(x))) for x in (moved - kept, kept)]
@@ -52,7 +52,7 @@ def test_random_directions_have_the_norms_of_the_parameters(normalize, axes):
 
 
 def test_random_directions_as_they_are_drawn():
-    raw = np.asarray(VECTORS.random(None, jax.random.key(0)))
+    raw = np.asarray(SPACE.random_plane(None, jax.random.key(0)))
     assert (raw != 0).all()
     assert 0.8 < raw.std() < 1.2
 
@@ -66,10 +66,10 @@ def test_heights_are_the_losses_on_the_plane(monkeypatch):
     seen = []
 
     def kept(*args, **kwargs):
-        seen.append((args[2:4], heights(*args, **kwargs)))
+        seen.append((args[2:4], values_on_grid(*args, **kwargs)))
         return seen[-1][1]
 
-    monkeypatch.setattr("gradtx.inspection._plot_loss_surface.heights", kept)
+    monkeypatch.setattr("gradtx.inspection._plot_loss_surface.values_on_grid", kept)
     figure = plot_loss_surface(loss, PARAMS, span=2.0, points=5, directions=(ALONG, ACROSS))
     ((x, y), z) = seen[0]
     np.testing.assert_allclose(x, [-2, -1, 0, 1, 2])
@@ -87,7 +87,7 @@ def test_heights_are_the_losses_on_the_plane(monkeypatch):
 
 def test_blocks_do_not_change_the_heights():
     x = np.linspace(-1, 1, 5)
-    found = [heights("f", lambda at: at[0] + 10 * at[1], x, x[:3], at_once=n) for n in (1, 4, 15, 99)]
+    found = [values_on_grid("f", lambda at: at[0] + 10 * at[1], x, x[:3], at_once=n) for n in (1, 4, 15, 99)]
     for z in found:
         np.testing.assert_allclose(z, x[None] + 10 * x[:3, None], rtol=1e-6)
 
@@ -100,7 +100,7 @@ def test_the_path_on_given_directions():
     oblique = {**ACROSS, "conv": ALONG["conv"]}
     lines, (x0, x1), (y0, y1) = drawn(plot_loss_surface(loss, PARAMS, points=3, directions=(ALONG, oblique), path=path))
     np.testing.assert_allclose(lines["path"], np.stack([a - b, b], 1), atol=1e-5)
-    np.testing.assert_allclose(lines["its beginning"], [[2.5, 0.5]], atol=1e-5)
+    np.testing.assert_allclose(lines["start of the path"], [[2.5, 0.5]], atol=1e-5)
     assert x0 < 0 < 3 < x1
     assert y0 < -1 < 0.5 < y1
 
@@ -123,7 +123,7 @@ def test_principal_directions_are_those_nearest_to_the_path():
 def test_a_path_that_diverged_needs_directions():
     path = jax.tree.map(lambda p: np.stack([np.asarray(p)] * 2), PARAMS)
     path["bias"][1] = np.nan
-    with pytest.raises(ValueError, match="the path must be finite, or be given directions"):
+    with pytest.raises(ValueError, match="the path must be finite; otherwise give directions"):
         plot_loss_surface(loss, PARAMS, path=path)
     plot_loss_surface(loss, PARAMS, points=3, path=path, directions=(ALONG, ACROSS)).draw_without_rendering()
 
@@ -141,9 +141,16 @@ STILL = jax.tree.map(lambda p: np.stack([np.asarray(p)] * 2), PARAMS)
 @pytest.mark.parametrize(
     ("fn", "params", "more", "error", "words"),
     [
-        (loss, {"a": None, "b": 3}, {}, ValueError, "params have no floating numbers, and nothing can be moved"),
-        (loss, {}, {}, ValueError, "params have no floating numbers"),
-        (loss, {"w": jnp.ones(2, complex)}, {}, TypeError, "the parameter at 'w' is complex; give its parts"),
+        (
+            loss,
+            {"a": None, "b": 3},
+            {},
+            ValueError,
+            "params have no floating-point numbers, so that nothing can be moved",
+        ),
+        (loss, {}, {}, ValueError, "params have no floating-point numbers"),
+        (jnp.sum, jnp.ones((2, 2), complex), {}, TypeError, "the parameter at the root is complex"),
+        (loss, {"w": jnp.ones(2, complex)}, {}, TypeError, "the parameter at w is complex; give its real and"),
         (lambda p: p["bias"], PARAMS, {}, TypeError, "loss must return a real scalar, got float32 of shape"),
         (lambda p: loss(p) * jnp.nan, PARAMS, {"points": 3}, ValueError, "loss is finite nowhere on -1 … 1 × -1 … 1"),
         (jnp.sum, jnp.ones(3), {}, ValueError, "params have no array of two or more axes that is not 0"),
@@ -154,36 +161,72 @@ STILL = jax.tree.map(lambda p: np.stack([np.asarray(p)] * 2), PARAMS)
             PARAMS,
             {"normalize": "weight"},
             ValueError,
-            "normalize must be 'filter', 'layer' or None, got 'weight'",
+            "normalize must be one of 'filter', 'layer', got 'weight'",
         ),
         (loss, PARAMS, {"key": 0.5}, TypeError, "key must be an integer seed"),
-        (loss, PARAMS, {"directions": ALONG}, ValueError, "directions must be two trees like params, got"),
-        (loss, PARAMS, {"directions": (ALONG, ALONG)}, ValueError, "the directions must be independent"),
+        (loss, PARAMS, {"directions": ALONG}, ValueError, "directions must be a pair of trees like params, got"),
+        (loss, PARAMS, {"directions": (ALONG, ALONG)}, ValueError, "the directions must be linearly independent"),
         (
             loss,
             PARAMS,
             {"directions": (ALONG, {})},
             ValueError,
-            "the directions must have the leaves of the parameters",
+            "the directions and the parameters have different structures: missing",
         ),
-        (loss, PARAMS, {"path": {}}, ValueError, "the arrays of the path must have the leaves of the parameters"),
+        (
+            loss,
+            PARAMS,
+            {"path": {}},
+            ValueError,
+            "the arrays of the path and the parameters have different structures: missing",
+        ),
         (
             loss,
             PARAMS,
             {"path": PARAMS},
             ValueError,
-            r"the path at 'bias' must have the shape \(steps, \*\(5,\)\), with",
+            r"the path at bias must have the shape \(steps, \*\(5,\)\) with the same number of steps",
         ),
         (
             loss,
             PARAMS,
             {"path": {**STILL, "bias": np.ones((3, 5))}},
             ValueError,
-            "the path at 'conv' must have the shape",
+            "the path at conv must have the shape",
         ),
-        (loss, PARAMS, {"path": STILL}, ValueError, "the path must have two points besides params"),
+        (
+            loss,
+            PARAMS,
+            {"path": STILL},
+            ValueError,
+            "the path must have two points that differ from params; otherwise give directions",
+        ),
     ],
 )
 def test_errors(fn, params, more, error, words):
     with pytest.raises(error, match=f"plot_loss_surface: {words}"):
         plot_loss_surface(fn, params, **more)
+
+
+@pytest.mark.parametrize("source", [{"directions": (ALONG, ACROSS)}, {"path": STILL}])
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        ({"normalize": "layer"}, "normalize='layer'"),
+        ({"normalize": None}, "normalize=None"),
+        ({"key": 1}, "key"),
+        ({"key": jax.random.key(0)}, "key"),
+    ],
+)
+def test_options_of_random_directions_are_refused_with_others(source, option, shown):
+    (name,), (other,) = option, source
+    words = f"plot_loss_surface: {shown} has no effect with {other}, which determines the directions; leave {name} out"
+    with pytest.raises(ValueError, match=words):
+        plot_loss_surface(loss, PARAMS, **source, **option)
+
+
+def test_axes_that_are_none_of_matplotlib():
+    with pytest.raises(
+        TypeError, match="plot_loss_surface: ax must be the axes of a matplotlib figure, or None, got 3"
+    ):
+        plot_loss_surface(loss, PARAMS, ax=3)

@@ -1,4 +1,4 @@
-"""The curves are the schedules' values, on the axes, in the look and under the names that are meant."""
+"""The curves show the values of the schedules, with the specified axes, styles and labels."""
 
 import math
 import subprocess
@@ -24,7 +24,7 @@ from tests.helpers import relaxed, trials
 
 
 class Joint:
-    """A schedule that carries another."""
+    """A schedule of the learning rate that also has a schedule of the momentum."""
 
     momentum = S.linear(0.95, 0.85, 10)
 
@@ -33,7 +33,7 @@ class Joint:
 
 
 def curves(figure):
-    """Label → (axis label, steps, values) of what is drawn."""
+    """Return {label: (axis label, steps, values)} of the curves in a figure."""
     return {
         line.get_label(): (ax.get_ylabel(), *np.transpose(line.get_xydata()))
         for ax in figure.axes
@@ -191,7 +191,7 @@ def test_thinning_keeps_ends_extremes_and_gaps(values):
     at = steps.astype(int)
     np.testing.assert_array_equal(drawn, values[at])
     assert (at[0], at[-1]) == (0, len(values) - 1)
-    for begin in range(0, len(values), 20):  # the width of 1024 stretches, rounded up
+    for begin in range(0, len(values), 20):  # 20_000 steps in 1024 stretches, rounded up
         stretch, kept = values[begin : begin + 20], drawn[(at >= begin) & (at < begin + 20)]
         assert np.isnan(stretch).any() == np.isnan(kept).any()
         if not np.isnan(stretch).all():
@@ -251,7 +251,7 @@ def test_49_looks():
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ((0.1, 0), ValueError, r"steps must be in \[1, 2\*\*31\), or 0 ≤ start < stop, got 0"),
+        ((0.1, 0), ValueError, r"steps must be in \[1, 2\*\*31\), or \(start, stop\) with 0 ≤ start < stop, got 0"),
         ((0.1, -3), ValueError, "got -3"),
         ((0.1, 2**31), ValueError, "got 2147483648"),
         ((0.1, (5, 5)), ValueError, r"got \(5, 5\)"),
@@ -280,9 +280,13 @@ def test_errors(arguments, error, words):
     [
         ({"x": lambda step: 1.0 - step}, {"log": True}, "x is negative at step 2, which a logarithmic axis cannot"),
         ({"x": 0.0}, {"log": True}, "x has no finite positive value"),
-        ([0.1, 0.2], {"momentum": 0.9}, "momentum must be one for each of the 2 schedules, got 1"),
-        ([0.1], {"momentum": [0.9, 0.8]}, "momentum must be one for each of the 1 schedules, got 2"),
-        (gx.sgd(S.constant(0.1)), {"momentum": 0.9}, "momentum must be None for a transformation"),
+        ([0.1, 0.2], {"momentum": 0.9}, "momentum must have one entry for each of the 2 schedules, got 1"),
+        ([0.1], {"momentum": [0.9, 0.8]}, "momentum must have one entry for each of the 1 schedules, got 2"),
+        (
+            gx.sgd(S.constant(0.1)),
+            {"momentum": 0.9},
+            "momentum has no effect with a transformation, which has its own momentum; leave",
+        ),
     ],
 )
 def test_errors_of_the_options(schedules, more, words):
@@ -290,12 +294,31 @@ def test_errors_of_the_options(schedules, more, words):
         plot_schedule(schedules, 5, **more)
 
 
-def test_an_error_of_the_schedule_is_not_hidden():
+@pytest.mark.parametrize("error", [KeyError, ValueError, TypeError])
+def test_an_error_of_the_schedule_is_not_hidden(error):
     def broken(step):
-        raise KeyError("mine")
+        raise error("mine")
 
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(error, match="mine"):
         plot_schedule(broken, 5)
+
+
+def test_only_a_schedule_that_cannot_be_traced_is_called_step_by_step():
+    calls = []
+
+    def counted(step):
+        calls.append(step)
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        plot_schedule(counted, 5)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("more", [{"log": 1}, {"ax": 3}])
+def test_options_of_another_kind(more):
+    with pytest.raises(TypeError, match=f"plot_schedule: {next(iter(more))} must be "):
+        plot_schedule(0.1, 5, **more)
 
 
 def test_matplotlib_is_imported_by_the_call_alone():

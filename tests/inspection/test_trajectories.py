@@ -1,4 +1,4 @@
-"""A way is what a hand-written loop finds, and the picture shows it: where it went, that it diverged."""
+"""A trajectory equals a hand-written loop, and the picture shows its path and whether it diverged."""
 
 import math
 
@@ -117,6 +117,30 @@ def test_errors_of_trajectory(fn, tx, start, more, error, words):
         trajectory(fn, tx, jnp.array(start) if isinstance(start, tuple) else start, 3, **more)
 
 
+@pytest.mark.parametrize("call", [trajectory, plot_trajectories, animate_trajectories])
+@pytest.mark.parametrize("key", [1, jax.random.key(0)])
+def test_a_key_without_a_sample_is_refused(call, key):
+    words = f"{call.__name__}: key has no effect without sample; give sample, or leave key out"
+    with pytest.raises(ValueError, match=words):
+        call(ravine, gx.sgd(0.1), jnp.array(START), 3, key=key)
+
+
+def test_a_key_of_the_default_is_not_refused():
+    trajectory(ravine, gx.sgd(0.1), jnp.array(START), 3, key=0)
+
+
+@pytest.mark.parametrize("call", [plot_trajectories, animate_trajectories])
+def test_errors_about_the_function_name_the_picture(call):
+    with pytest.raises(TypeError, match=f"{call.__name__}: fn must return a real scalar"):
+        call(lambda x: x, CHAINS, START, 3)
+    with pytest.raises(TypeError, match=f"{call.__name__}: sample must return a real scalar"):
+        call(ravine, CHAINS, START, 3, sample=lambda x, key: x)
+    with pytest.raises(ValueError, match=rf"{call.__name__}: steps must be in \[1, inf\), got 0"):
+        call(ravine, CHAINS, START, 0)
+    with pytest.raises(TypeError, match=f"{call.__name__}: ax must be the axes of a matplotlib figure, or None, got"):
+        call(ravine, CHAINS, START, 3, ax=Figure())
+
+
 @pytest.mark.parametrize("steps", [0, 1.5])
 def test_steps_are_a_whole_number(steps):
     with pytest.raises(ValueError, match=f"trajectory: steps must be .*got {steps}"):
@@ -167,7 +191,108 @@ def test_limits_that_are_given():
     figure = plot_trajectories(ravine, CHAINS, START, 5, xlim=(-1, 2), ylim=(0, 3))
     assert figure.axes[0].get_xlim() == (-1, 2)
     assert figure.axes[0].get_ylim() == (0, 3)
-    assert legend(figure) == [*CHAINS, "start"]  # out of the picture, but lower than at the start
+    assert legend(figure) == [*CHAINS, "start"]  # outside the picture, but lower than at the start, so not diverged
+
+
+def limits(figure):
+    return np.array([figure.axes[0].get_xlim(), figure.axes[0].get_ylim()])
+
+
+def holds(figure, *points):
+    low, high = limits(figure).T
+    return all(((low < point) & (point < high)).all() for point in points)
+
+
+def test_limits_of_one_axis_follow_from_the_limits_of_the_other():
+    (x0, x1), (y0, y1) = limits(plot_trajectories(ravine, gx.sgd(0.045), START, 100, xlim=(-0.5, 0.2)))
+    assert (x0, x1) == (-0.5, 0.2)
+    assert -0.2 < y0 < 0 < y1 < 0.2  # x₁ = 1 only at the start
+
+
+def rosenbrock(x):
+    return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+
+def test_trajectories_that_diverge_do_not_set_the_scale():
+    good = {"good": gx.sgd(1e-3, momentum=0.9)}
+    bad = {"too high": gx.sgd(5e-3), "at once": gx.sgd(1.0)}
+    points = np.asarray(trajectory(rosenbrock, good["good"], np.array([-1.5, 2.0]), 300).points)
+    figure = plot_trajectories(rosenbrock, good | bad, (-1.5, 2), 300, minimum=(1, 1))
+    assert holds(figure, *points, (1, 1))
+    assert legend(figure)[:3] == ["good", "too high (diverged)", "at once (diverged)"]
+    assert (np.ptp(limits(figure), axis=1) < 5).all()
+
+
+def test_if_all_diverge_the_marks_or_the_shortest_first_step_set_the_scale():
+    chains = {"far": gx.sgd(1e3), "farther": gx.sgd(1e6)}
+    with_minimum = plot_trajectories(rosenbrock, chains, (-1.5, 2), 20, minimum=(1, 1))
+    np.testing.assert_allclose(limits(with_minimum), [(-1.75, 1.25), (0.9, 2.1)], rtol=1e-6)
+    first = trajectory(rosenbrock, chains["far"], np.array([-1.5, 2.0]), 1).points[1]
+    without = plot_trajectories(rosenbrock, chains, (-1.5, 2), 20)
+    assert holds(without, (-1.5, 2), first)
+    assert (np.ptp(limits(without), axis=1) < 1.5 * np.abs(first - np.array([-1.5, 2])).max()).all()
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ((0, 0), [(-0.6, 0.6), (-0.6, 0.6)]),
+        ((4, 1), [(1.6, 6.4), (-1.4, 3.4)]),
+        ((1e8, -1e8), [(0.4e8, 1.6e8), (-1.6e8, -0.4e8)]),
+        ((0, 1e-8), [(-0.6e-8, 0.6e-8), (0.4e-8, 1.6e-8)]),
+    ],
+)
+def test_the_margin_of_a_single_point_is_that_of_its_scale(start, expected):
+    figure = plot_trajectories(ravine, gx.sgd(0.0), start, 3)
+    np.testing.assert_allclose(limits(figure), expected, rtol=1e-6)
+    assert len(figure.axes) == 2  # contours are drawn, so the grid points are distinct
+    figure.draw_without_rendering()
+
+
+def test_scales_far_from_1():
+    def scaled(x):
+        return (x[0] / 1e8) ** 2 + 20 * x[1] ** 2
+
+    figure = plot_trajectories(scaled, gx.sgd(0.02), (-4e8, 1), 30, minimum=(0, 0))
+    (x0, x1), (y0, y1) = limits(figure)
+    assert holds(figure, (-4e8, 1), (0, 0))
+    assert x1 - x0 == pytest.approx(4.8e8)
+    assert y1 - y0 == pytest.approx(1.2, rel=0.01)  # not a twentieth of 4.8e8: f changes along x₁
+    figure = plot_trajectories(scaled, gx.sgd(0.02), (-4e8, 1), 30)  # moves only along x₁
+    assert np.ptp(limits(figure), axis=1) == pytest.approx([5.7e4, 1.2], rel=0.01)  # float32 resolves 32 at 4e8
+
+
+def test_an_axis_along_which_f_hardly_changes_is_not_narrow():
+    figure = plot_trajectories(ravine, gx.sgd(0.01), (-4, 1e-4), 50)
+    x, y = np.ptp(limits(figure), axis=1)
+    assert y == pytest.approx(x / 20)
+
+
+def test_a_descent_without_end_has_diverged():
+    def saddle(x):
+        return x[0] ** 2 - x[1] ** 2
+
+    chains = {"GD": gx.sgd(0.1), "Adam": gx.adam(0.02)}
+    figure = plot_trajectories(saddle, chains, (1, 0.01), 200)
+    assert legend(figure) == ["GD (diverged)", "Adam", "start"]
+    assert holds(figure, *np.asarray(trajectory(saddle, chains["Adam"], np.array([1.0, 0.01]), 200).points))
+    assert (np.ptp(limits(figure), axis=1) < 10).all()
+    only = plot_trajectories(saddle, {"GD": chains["GD"]}, (1, 0.01), 200)
+    assert holds(only, (1, 0.01))
+    assert np.ptp(limits(only), axis=1).max() < 1e5  # x₁ = 7e13 in the end
+
+
+def test_a_detour_is_shown_unless_it_makes_all_else_small():
+    def bowl(x):
+        return jnp.log1p(x[0] ** 2 + x[1] ** 2)
+
+    def leap(far):
+        return gx.sgd(lambda t: jnp.where(t == 0, far, jnp.where(t < 30, 1.0, 0.3)))
+
+    for far, shown in ((1.0, True), (12.0, True), (1e4, False)):
+        points = np.asarray(trajectory(bowl, leap(far), np.array([2.0, 1.0]), 60).points)
+        figure = plot_trajectories(bowl, leap(far), (2, 1), 60, minimum=(0, 0))
+        assert holds(figure, *points) is shown, far
 
 
 @pytest.mark.parametrize(
@@ -175,9 +300,9 @@ def test_limits_that_are_given():
     [
         (lambda x: x[0] ** 2, (1, 0), gx.sgd(0.1)),  # no height along x₁
         (lambda x: 0.0 * x[0], (0, 0), gx.sgd(0.1)),  # a plane
-        (ravine, (0, 0), gx.sgd(0.1)),  # nowhere to go
-        (ravine, (1, 1), gx.sgd(2.0)),  # diverges from the first step on
-        (ravine, (1, 1), gx.sgd(1e30)),  # and is not finite
+        (ravine, (0, 0), gx.sgd(0.1)),  # starts at the minimum
+        (ravine, (1, 1), gx.sgd(2.0)),  # diverges from the first step
+        (ravine, (1, 1), gx.sgd(1e30)),  # diverges and becomes infinite
         (lambda x: jnp.log(x[0]) + x[1] ** 2, (0.5, 0.1), gx.sgd(0.1)),  # not finite in a part of the picture
         (lambda x: x[0] ** 2 - x[1] ** 2, (1, 0.01), gx.sgd(0.1)),  # a saddle
         (lambda x: jnp.where(x[0] > 0.9, x[1], 0.0), (1, 1), gx.sgd(0.1)),  # mostly flat
@@ -208,7 +333,8 @@ def test_levels():
         np.testing.assert_array_equal(
             _levels(np.ma.array(x**2 + y**2), floor)[1], _levels(np.ma.array(x**2 + y**2), math.inf)[1]
         )
-    assert [_number(v) for v in (0.002, 30.0, 1000.0, 123456.7)] == ["0.002", "30", "1,000", "123,457"]
+    numbers = {0.002: "0.002", 30.0: "30", 1000.0: "1,000", 123456.7: "123,457", -1.5e6: "-1.5e+06"}
+    assert {value: _number(value) for value in numbers} == numbers
 
 
 def test_axes_that_are_given():

@@ -1,4 +1,4 @@
-"""Lines that guides to deep learning give for Keras and PyTorch, each beside the gradtx lines that do the same."""
+"""Lines that guides to deep learning give for Keras and PyTorch, each beside gradtx lines that do the same."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,9 +17,10 @@ class Recipe:
     """One line for Keras.
 
     Args:
-        code: The line, in which `optimizers` is Keras's module.
-        ours: gradtx's lines: first the drop-in, in which `optimizers` is `gradtx.interop.keras`, then gradtx's own.
-        scale: What gradients are multiplied by.
+        code: The line; `optimizers` is Keras's module.
+        ours: gradtx's lines. The first is the drop-in, and its `optimizers` is `gradtx.interop.keras`. The others call
+            gradtx directly.
+        scale: The factor of the gradients.
     """
 
     code: str
@@ -76,13 +77,13 @@ RECIPES = [
 
 
 def clip_gradients(grads: Any, max_norm: float, sqrt: Callable[[Any], Any]) -> Any:
-    """PyTorch's clipping as it is often written by hand: c / (‖g‖ + 1e-6)."""
+    """Clip by the global norm, c / (‖g‖ + 1e-6), as users of PyTorch often write it by hand."""
     norm = sqrt(sum((g**2).sum() for g in grads))
     return [g * min(max_norm / (norm + 1e-6), 1) for g in grads]
 
 
 def run_clip_gradients(dtype: str = "float32") -> np.ndarray:
-    """What PyTorch makes of each gradient."""
+    """Each gradient, clipped by PyTorch."""
     import torch
 
     grads = [[torch.tensor(g) for g in split(row)] for row in gradients().astype(dtype)]

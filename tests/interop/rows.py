@@ -1,8 +1,8 @@
-"""What is run against PyTorch and Keras: each optimizer, with every flag of its own on and off.
+"""The optimizers that are compared with PyTorch and Keras: each one with each of its flags on and off.
 
-The sizes of learning rates keep parameters of order one for 50 steps. Gradients span six orders of magnitude; where
-the step is proportional to them, all of them are 1000 times smaller, so that the largest does not drown the others
-(`Row.scale`).
+The sizes of learning rates keep parameters of order one for 50 steps. Gradients span six orders of magnitude. If
+the step is proportional to them, all gradients are 1000 times smaller (`Row.scale`): otherwise the largest would hide
+the others.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-    """One optimizer with its arguments, both as the library spells them."""
+    """One optimizer with its arguments, with the names of the library."""
 
     name: str
     arguments: dict[str, Any]
@@ -22,12 +22,12 @@ class Row:
 
     @property
     def scale(self) -> float:
-        """What gradients are multiplied by."""
+        """The factor of the gradients."""
         return 1e-3 if self.name in ("SGD", "ASGD") else 1.0
 
     @property
     def varies(self) -> bool:
-        """Whether the learning rate may: Rprop reads it once, as its first step size."""
+        """Whether the learning rate may vary. Rprop reads it once, as its first step size."""
         return self.name != "Rprop"
 
 
@@ -44,7 +44,7 @@ SHORT = {"betas": (0.5, 0.9)}
 
 
 def _adam(name: str, lr: float, *decays: dict[str, Any]) -> list[Row]:
-    """Whether ε is large, the maximum, and the kind of decay; the sign matters to the decay alone."""
+    """Rows of a large ε, the maximum and the kinds of decay. The sign of the gradient matters only to the decay."""
     return [
         Row(name, NONE),
         *crossed(name, [{"lr": lr}], [NONE, {"eps": 0.01}], [NONE, {"amsgrad": True}], [NONE, *decays]),
@@ -69,7 +69,6 @@ TORCH = [
         [NONE, DECAY],
     ),
     *crossed("SGD", [{"lr": 0.05} | UP], [NONE, {"momentum": 0.8, "dampening": 0.3}], [NONE, DECAY]),
-    Row("SGD", {"lr": 0.05, "dampening": 0.5}),
     Row("Adagrad", NONE),
     *crossed(
         "Adagrad",
@@ -117,7 +116,7 @@ TORCH = [
     *crossed("NAdam", [{"lr": 0.02} | UP], [NONE, DECAY, DECOUPLED]),
     Row("NAdam", {"lr": 0.02, "momentum_decay": 0.0} | SHORT),
     Row("RAdam", NONE),
-    # The first five steps are plain, whether β₂ is 0.999 or 0.9; with 0.5 all are, and then the step is as large as g.
+    # The first five steps are plain for β₂ = 0.999 and 0.9. All steps are plain for 0.5, and then as large as g.
     *crossed(
         "RAdam",
         [{"lr": 0.02}],
@@ -142,7 +141,7 @@ LIMITS: list[dict[str, Any]] = [{"clipnorm": 0.5}, {"clipvalue": 0.3}, {"global_
 
 
 def _limited(name: str, arguments: dict[str, Any]) -> list[Row]:
-    """Every optimizer has Keras's decay and its three ways of clipping, all of which come before its own step."""
+    """Rows of Keras's decay and its three kinds of clipping, which come before the step of every optimizer."""
     return [Row(name, NONE), *crossed(name, [arguments], [NONE, *LIMITS, DECAY, LIMITS[-1] | DECAY])]
 
 
@@ -153,7 +152,6 @@ def _keras_adam(name: str) -> list[Row]:
 KERAS = [
     *_limited("SGD", {"learning_rate": 0.05}),
     *crossed("SGD", [{"learning_rate": 0.05, "momentum": 0.8}], [NONE, {"nesterov": True}], [NONE, DECAY, *LIMITS]),
-    Row("SGD", {"learning_rate": 0.05, "nesterov": True}),
     Row("SGD", {"learning_rate": 0.05, "momentum": 1.0}),
     *_limited("Adagrad", {"learning_rate": 0.1}),
     *crossed(

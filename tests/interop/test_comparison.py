@@ -1,4 +1,4 @@
-"""Each row of the README's comparison, for gradtx and for those beside it."""
+"""Each row of the comparison in docs/measurements.md, for gradtx and for the other libraries."""
 
 import importlib.util
 import pickle
@@ -21,7 +21,7 @@ def torch():
 
 @pytest.fixture
 def keras():
-    if importlib.util.find_spec("keras") is None:  # importing it here would choose a backend
+    if importlib.util.find_spec("keras") is None:  # an import would choose a backend here
         pytest.skip("keras is not installed")
     with keras_with("float32") as module:
         yield module
@@ -59,7 +59,7 @@ def test_pickles_without_parameters(torch, keras):
     with pytest.raises((pickle.PicklingError, AttributeError)):
         pickle.dumps(optax.adam(1e-3))
     with pytest.raises(TypeError):
-        torch.optim.Adam()  # there is none without parameters
+        torch.optim.Adam()  # PyTorch's optimizers need parameters
     config = keras.optimizers.Adam(1e-3).get_config()
     assert keras.optimizers.Adam.from_config(config).get_config() == config
 
@@ -76,7 +76,7 @@ def test_any_hyperparameter_follows_a_schedule(torch, keras):
         state = tx.init(params)
         with pytest.raises(TypeError):
             tx.update(params, state, params)
-        tx = optax.inject_hyperparams(optax.adam)(1e-3, b1=schedule)  # another state, and a wrapper around it
+        tx = optax.inject_hyperparams(optax.adam)(1e-3, b1=schedule)  # a wrapper with another state
         tx.update(params, tx.init(params), params)
         with pytest.raises(TypeError):
             torch.optim.Adam([torch.nn.Parameter(torch.zeros(2))], betas=(schedule, 0.999))
@@ -106,7 +106,7 @@ def test_counts_steps_once(torch, keras):
 
 
 def test_small_updates_of_bfloat16_parameters_arrive(torch, keras):
-    """A thousand steps of 1e-4 from 1, whose neighbour is 1 - 2⁻⁸."""
+    """A thousand steps of 1e-4 from 1. The next smaller bfloat16 is 1 - 2⁻⁸."""
     steps, step = 1000, 1e-4
     ones = jnp.ones(64, jnp.bfloat16)
     tx = gx.sgd(step)
@@ -120,7 +120,7 @@ def test_small_updates_of_bfloat16_parameters_arrive(torch, keras):
     with relaxed():
         peer = optax.sgd(step)
         moved = optax.apply_updates(ones, peer.update(ones, peer.init(ones), ones)[0])
-    assert jnp.array_equal(moved, ones)  # so it is after any number of steps
+    assert jnp.array_equal(moved, ones)  # any number of steps changes nothing
     weight = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
     weight.grad = torch.ones_like(weight)
     torch.optim.SGD([weight], lr=step).step()

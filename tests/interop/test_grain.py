@@ -26,7 +26,7 @@ SCALED = np.asarray(TX.update(X, STATE, train=False)[0])
 @pytest.fixture
 def workers():
     flags = pytest.importorskip("absl.flags").FLAGS
-    if not flags.is_parsed():  # Grain asks them before it starts processes
+    if not flags.is_parsed():  # Grain reads the flags before it starts processes
         flags.mark_as_parsed()
     return grain.multiprocessing.MultiprocessingOptions(num_workers=2)
 
@@ -59,7 +59,7 @@ def test_fit_takes_datasets(iterable):
 
 
 def test_applies_what_was_fitted():
-    """To single examples and to batches, in any order, as numpy arrays that may be written to."""
+    """A fitted state scales single examples and batches, in any order. Users may write to the resulting arrays."""
     single = apply(examples(), TX, STATE, select="x", batched=False)
     assert len(single) == 26
     for i in (25, 0, 27):  # beyond the end, a dataset begins again
@@ -123,7 +123,7 @@ def test_learns_from_what_passes():
         assert int(learned(iterator, tx_state).step) == i + 1
     chex.assert_trees_all_close(learned(iterator, STATE), tx_state, rtol=1e-6)
     assert_close(TX.update(X, learned(iterator, STATE), train=False)[0], SCALED)
-    np.testing.assert_array_equal(next(iter(dataset)), next(iter(dataset)))  # each iterator starts anew
+    np.testing.assert_array_equal(next(iter(dataset)), next(iter(dataset)))  # each iterator starts again
     rows = iter(learn(examples(), TX, TX.init(X), select="x", batched=False).batch(26))
     assert list(next(rows)["y"]) == [*range(26)]
     assert_close(TX.update(X, learned(rows, STATE), train=False)[0], SCALED)
@@ -172,7 +172,7 @@ def test_is_a_dataset_to_grain():
     grain.experimental.assert_equal_output_after_checkpoint(dataset)
     ahead = iter(grain.experimental.ThreadPrefetchIterDataset(dataset, prefetch_buffer_size=3))
     next(ahead)
-    assert int(learned(ahead, STATE).step) == 1  # though more were read
+    assert int(learned(ahead, STATE).step) == 1  # more elements were read, and do not count
     limited = iter(grain.experimental.LimitIterDataset(dataset, 2))
     assert len(list(limited)) == 2
     assert int(learned(limited, STATE).step) == 2
@@ -218,9 +218,11 @@ def test_bad_calls():
             next(iter(dataset))
     with pytest.raises(ValueError, match=r"expected \(\) for the inputs float32\[3\]") as error:
         apply(examples(), TX, STATE, select="x")[0]
-    assert error.value.__notes__[-1:] == ["The elements of the dataset were taken as batches, as batched=True says."]
-    with pytest.raises(KeyError, match="z"):
+    assert error.value.__notes__[-1:] == ["apply: batched=True, so each element was taken as a batch"]
+    with pytest.raises(KeyError, match=r"apply: select='z' is no part of an element of the keys \['x', 'y', 'name'\]"):
         apply(examples(), TX, STATE, select="z")[0]
+    with pytest.raises(KeyError, match="learn: select=7 is no part of an element of type tuple"):
+        next(iter(learn(grain.MapDataset.source([(X[:4], 7)]), TX, STATE, select=7)))
     with pytest.raises(TypeError, match="must be real floating arrays, but are int"):
         next(iter(learn(grain.MapDataset.range(5).batch(2), TX, STATE)))
     with pytest.raises(ValueError, match="learns in no places"):

@@ -1,4 +1,4 @@
-"""The constructors need none of the libraries that they stand for."""
+"""Imports of gradtx.interop do not import the other frameworks."""
 
 import subprocess
 import sys

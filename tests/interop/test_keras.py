@@ -18,11 +18,12 @@ NAMES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "Na
 live = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs Keras")
 every_name = pytest.mark.parametrize("name", NAMES)
 
-# Of float32 over 50 steps, relative to the largest element of the array at that step. gradtx is within 6.5e-7 of
-# Keras's float64, and within 1.2e-6 for the two below; Keras's own float32 within 1.7e-6: it rounds 1 - β₂ᵗ.
+# Errors of float32 over 50 steps, relative to the largest element of the array at that step. gradtx differs from
+# Keras's float64 by 6.5e-7 at most, and by 1.2e-6 for Lion and Ftrl. Keras's float32 differs by 1.7e-6: Keras rounds
+# 1 - β₂ᵗ.
 RTOL, RTOL_FLOAT32 = 1e-6, 3e-6
-# Where gradtx and Keras agree to the bit or nearly so, and share a larger error: Lion's steps of one size are rounded
-# one way at each of them, and Ftrl takes a difference of powers.
+# gradtx and Keras agree to the bit or nearly so for these two, and share a larger error. Lion's steps have one size,
+# and all are rounded in one direction. Ftrl takes a difference of powers.
 ALIKE = {"Lion": 2e-6, "Ftrl": 2e-6}
 
 
@@ -39,7 +40,7 @@ def ours(row: Row, varies: bool) -> np.ndarray:
 
 
 def trajectories():
-    """Neighbours share what gradtx computed. Keras is slow: live, a varying learning rate is enough."""
+    """Neighbours share the trajectory of gradtx. Keras is slow: only rows with a varying learning rate run live."""
     for name, row, varies in named(KERAS):
         for against in ("golden", "reference"):
             yield pytest.param(name, row, varies, against, id=f"{name}, {against}")
@@ -105,8 +106,10 @@ def test_refuses_by_name_what_is_no_transformation(name, refused):
 
 @every_name
 def test_refuses_unknown_arguments(name):
-    with pytest.raises(ValueError, match=f"{name}.*speed"):
+    with pytest.raises(ValueError, match=rf"{name}: unknown argument speed; the arguments are learning_rate, .*name$"):
         getattr(gk, name)(speed=2.0)
+    with pytest.raises(ValueError, match=rf"{name}: unknown argument learning_rat; did you mean learning_rate\?"):
+        getattr(gk, name)(learning_rat=2.0)
 
 
 @live
@@ -119,13 +122,35 @@ def test_has_kerass_signature(name):
 
 
 @every_name
-def test_ignores_names_and_what_belongs_to_a_refused_flag(name):
+def test_accepts_what_keras_writes_into_every_configuration(name):
     make = getattr(gk, name)
-    for ignored in (
-        {"name": "mine"},
-        {"ema_momentum": 0.5},
-        {"ema_overwrite_frequency": 2},
-        {"use_ema": False},
-        {"jit_compile": True},
-    ):
+    for ignored in ({"name": "mine"}, {"jit_compile": True}):
         assert make(**ignored) == make()
+    defaults = {"use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None, "clipnorm": None}
+    assert make(**defaults, loss_scale_factor=None, gradient_accumulation_steps=None) == make()
+    with pytest.warns(UserWarning, match=rf"{name}: decay is ignored, as Keras ignores it"):
+        assert make(decay=1e-6) == make()
+
+
+@every_name
+@pytest.mark.parametrize(("argument", "value"), [("ema_momentum", 0.5), ("ema_overwrite_frequency", 2)])
+def test_refuses_what_has_no_effect_without_an_average(name, argument, value):
+    with pytest.raises(ValueError, match=rf"^{name}: {argument}={value} has no effect without use_ema"):
+        getattr(gk, name)(**{argument: value})
+
+
+def test_refuses_nesterov_without_momentum():
+    message = r"^SGD: nesterov=True has no effect without momentum; give momentum, or leave nesterov out$"
+    for arguments in ({}, {"momentum": 0}, {"momentum": 0.0}):
+        with pytest.raises(ValueError, match=message):
+            gk.SGD(nesterov=True, **arguments)
+    assert gk.SGD(momentum=0.9, nesterov=True) != gk.SGD(momentum=0.9)
+    assert gk.SGD(nesterov=False) == gk.SGD()
+
+
+@every_name
+def test_shows_types_without_ranges(name):
+    shown = str(inspect.signature(getattr(gk, name)))
+    assert "learning_rate: 'Hyper' = 0.0" in shown
+    assert "Annotated" not in shown
+    assert "Interval" not in shown

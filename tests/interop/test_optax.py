@@ -1,4 +1,4 @@
-"""gradtx against what optax wrote; tests/test_laws.py runs the two side by side."""
+"""gradtx against files that optax wrote. tests/test_laws.py runs gradtx and optax side by side."""
 
 import jax
 import numpy as np
@@ -17,5 +17,5 @@ def test_equals_what_optax_wrote(case):
     updates, _, _ = trajectory(case.tx(), params, grads)
     rows = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(u)]) for u in [params, *updates]]
     ours = np.cumsum(np.array(rows, np.float64), 0)[steps]
-    # optax rounds 1 - β₂ᵗ to float32, an error of 1e-5 at the first step.
+    # optax rounds 1 - β₂ᵗ to float32, which is an error of 1e-5 at the first step.
     np.testing.assert_allclose(ours, expected[str(case)], rtol=2e-5, atol=2e-5)

@@ -1,4 +1,4 @@
-"""Layer-wise decay, against PyTorch's parameter groups with a rate of their own."""
+"""Layer-wise decay, against PyTorch's parameter groups that have one learning rate each."""
 
 import importlib.util
 
@@ -25,7 +25,7 @@ rows = pytest.mark.parametrize(("name", "arguments", "scale"), ROWS, ids=[f"{n}(
 
 
 def _groups(arguments):
-    """The rate of each layer."""
+    """The learning rate of each layer."""
     return [arguments["lr"] * DECAY ** (len(NAMES) - 1 - depth) for depth in range(len(NAMES))]
 
 

@@ -1,4 +1,4 @@
-"""The lines of recipes.py, against files that the libraries wrote and against the libraries."""
+"""The gradtx lines in recipes.py equal the libraries' lines, live and in files that the libraries wrote."""
 
 import importlib.util
 
@@ -18,7 +18,7 @@ from tests.interop.trajectories import (
 )
 
 LINES = [(recipe, line) for recipe in RECIPES for line in recipe.ours]
-RTOL, RTOL_FLOAT32 = 1e-6, 3e-6  # as in test_keras.py
+RTOL, RTOL_FLOAT32 = 1e-6, 3e-6  # the same tolerance as in test_keras.py
 
 
 @pytest.mark.parametrize(("recipe", "line"), LINES, ids=[f"{line} for {r.code}" for r, line in LINES])

@@ -1,4 +1,4 @@
-"""The float64 references are what the libraries compute, by the files that those wrote."""
+"""The float64 references equal the files that the libraries wrote."""
 
 import pytest
 
@@ -21,5 +21,5 @@ def test_references_are_exact(library):
     steps, expected = golden(library)
     rows, run = RUNS[library]
     errors = {name: relative_error(run(row, varies)[steps - 1], expected[name]) for name, row, varies in named(rows)}
-    # The files are rounded to float32; before that the two differ by 2e-15 at most.
+    # The files are rounded to float32. Before rounding, the difference is 2e-15 at most.
     assert max(errors.values()) < 2**-24, max(errors, key=errors.get)

@@ -59,7 +59,7 @@ def test_values(name, row, key, library, alive):
     if not alive:
         expected = golden(f"{library}_schedules")[1][name]
     elif library == "torch":
-        with relaxed():  # SequentialLR warns of its own calls
+        with relaxed():  # SequentialLR warns about calls that it makes itself
             expected = run_scheduler(row, key)
     else:
         expected = run_schedule(row)
@@ -123,11 +123,18 @@ DRAWN = {
 }
 
 
+def _effective(arguments):
+    """The drawn arguments without those that have no effect: gradtx refuses them."""
+    idle = {"warmup_steps"} if arguments.get("warmup_target", 0) is None else set()
+    idle |= {"gamma"} if arguments.get("mode", "exp_range") != "exp_range" else set()
+    return {name: value for name, value in arguments.items() if name not in idle}
+
+
 @pytest.mark.parametrize("name", [pytest.param(n, marks=live("torch" if n in TORCH_NAMES else "keras")) for n in DRAWN])
 @trials(8)
 @given(data=st.data())
 def test_values_with_drawn_arguments(name, data):
-    row = Row(name, data.draw(st.fixed_dictionaries(DRAWN[name])))
+    row = Row(name, _effective(data.draw(st.fixed_dictionaries(DRAWN[name]))))
     if name in KERAS_NAMES:
         expected = run_schedule(row)
     else:
@@ -175,7 +182,7 @@ def test_goes_wherever_a_learning_rate_does(name):
 @live("torch")
 @pytest.mark.parametrize("name", sorted(set(TORCH_NAMES) - set(WITHOUT_RATE)))
 def test_goes_on_after_the_last_epoch(name):
-    """PyTorch's reads the rate of the next step off the optimizer that the user has restored."""
+    """PyTorch's scheduler reads the learning rate of the next step from the optimizer that the user restored."""
     row, whole, done = FIRST[name], run_scheduler(FIRST[name]), 7
 
     def resume(optimizer):
@@ -205,7 +212,7 @@ CYCLES = [
 @pytest.mark.parametrize("row", CYCLES, ids=str)
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_trains_as_pytorch_does(name, row):
-    """With the momentum cycled too, Adam's in b1, whose bias it corrects by 1 - b1ᵗ with the present b1."""
+    """The momentum cycles too. Adam's is b1, and PyTorch corrects the bias by 1 - b1ᵗ with the present b1."""
     import torch
 
     cycle = schedule(gt, row)
@@ -233,9 +240,39 @@ def test_one_cycle_stays_where_pytorch_stops():
     _equal(cycle.momentum(np.array([49, 50, 1000])), 0.95)
 
 
-def test_gamma_is_of_one_mode():
-    assert gt.CyclicLR(0.1, 0.2, gamma=0.9) == gt.CyclicLR(0.1, 0.2)
+NO_EFFECT = [
+    *(("CyclicLR", {"gamma": 0.9, "mode": mode}, "mode") for mode in ("triangular", "triangular2")),
+    ("CyclicLR", {"scale_mode": "iterations"}, "scale_fn"),
+    ("OneCycleLR", {"epochs": 3, "total_steps": 50}, "total_steps"),
+    ("OneCycleLR", {"steps_per_epoch": 3, "total_steps": 50}, "total_steps"),
+    *(
+        (name, {argument: 0.5, "cycle_momentum": False}, "cycle_momentum")
+        for name in ("CyclicLR", "OneCycleLR")
+        for argument in ("base_momentum", "max_momentum")
+    ),
+    ("CosineDecay", {"warmup_steps": 5}, "warmup_target"),
+    ("CosineDecay", {"initial_learning_rate": 0.1, "warmup_target": 0.5}, "warmup_target=0.5 and no warmup_steps"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "needed"), NO_EFFECT, ids=[f"{n}({a})" for n, a, _ in NO_EFFECT])
+def test_refuses_what_has_no_effect(name, arguments, needed):
+    with pytest.raises(ValueError, match=rf"^{name}: {next(iter(arguments))}=.* has no effect with(out)? {needed}\b"):
+        getattr(_module(name), name)(**FIRST[name].arguments | arguments)
+
+
+def test_accepts_a_default_that_has_no_effect():
+    cycle = gt.CyclicLR(0.1, 0.2)
+    assert gt.CyclicLR(0.1, 0.2, gamma=1, scale_mode="cycle", cycle_momentum=False, max_momentum=0.9) == cycle
     assert gt.CyclicLR(0.1, 0.2, mode="exp_range", gamma=0.9) != gt.CyclicLR(0.1, 0.2, mode="exp_range")
+    exact = gt.ReduceLROnPlateau(0.1, threshold=0, threshold_mode="abs")
+    assert (exact.rtol, exact.atol) == (0, 0)
+    assert gk.CosineDecay(0.1, 10, warmup_steps=0.0) == gk.CosineDecay(0.1, 10)
+
+
+def test_a_rate_that_follows_a_metric_starts_from_a_number_or_a_schedule():
+    with pytest.raises(TypeError, match=r"^ReduceLROnPlateau: lr must be a number or a schedule, got tunable"):
+        gt.ReduceLROnPlateau(gx.tunable(0.1))
 
 
 BAD = [

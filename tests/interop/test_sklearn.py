@@ -1,4 +1,4 @@
-"""scikit-learn's scalers taken over and handed over, fitted."""
+"""Fitted scalers are converted from scikit-learn to gradtx and back."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,13 +14,16 @@ PAIRS = [
     (preprocessing.StandardScaler(), gx.inputs.standardize()),
     (preprocessing.StandardScaler(with_mean=False), gx.inputs.standardize(centering=False)),
     (preprocessing.StandardScaler(with_std=False), gx.inputs.standardize(scaling=False)),
-    (preprocessing.StandardScaler(with_mean=False, with_std=False), gx.inputs.standardize(False, False)),
+    (
+        preprocessing.StandardScaler(with_mean=False, with_std=False),
+        gx.inputs.standardize(centering=False, scaling=False),
+    ),
     (preprocessing.MinMaxScaler((-1, 2), clip=True), gx.inputs.min_max((-1, 2), clip=True)),
     (preprocessing.MaxAbsScaler(), gx.inputs.max_abs()),
     (preprocessing.RobustScaler(), gx.inputs.robust(sample_size=2)),
     (
         preprocessing.RobustScaler(quantile_range=(10, 80), unit_variance=True),
-        gx.inputs.robust((10, 80), unit_variance=True, sample_size=2),
+        gx.inputs.robust(quantile_range=(10, 80), unit_variance=True, sample_size=2),
     ),
     (preprocessing.RobustScaler(with_centering=False), gx.inputs.robust(centering=False, sample_size=2)),
     (preprocessing.RobustScaler(with_scaling=False), gx.inputs.robust(scaling=False, sample_size=2)),

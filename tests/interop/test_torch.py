@@ -30,9 +30,10 @@ IGNORED = ("foreach", "fused", "capturable", "differentiable")
 live = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 every_name = pytest.mark.parametrize("name", NAMES)
 
-# Of float32 over 50 steps, relative to the largest element of the array at that step. gradtx is within 9.0e-7 of
-# PyTorch's float64 (the median of all rows is 2.7e-7), and PyTorch's own float32 within 2.0e-6 of it: it multiplies
-# parameters by the rounded 1 - lr·weight_decay. Element by element the worst is 2.8e-4, of a parameter that passes 0.
+# Errors of float32 over 50 steps, relative to the largest element of the array at that step. gradtx differs from
+# PyTorch's float64 by 9.0e-7 at most (the median of all rows is 2.7e-7). PyTorch's float32 differs by 2.0e-6: PyTorch
+# multiplies parameters by the rounded 1 - lr·weight_decay. The worst error of one element, relative to this element, is
+# 2.8e-4, for a parameter that passes 0.
 RTOL, RTOL_FLOAT32 = 1e-6, 3e-6
 
 
@@ -42,7 +43,7 @@ def ours(row: Row, varies: bool) -> np.ndarray:
 
 
 def trajectories():
-    """Neighbours share what gradtx computed. Live, a varying learning rate is enough."""
+    """Neighbours share the trajectory of gradtx. Only rows with a varying learning rate run live."""
     for name, row, varies in named(TORCH):
         for against in ("golden", "reference"):
             yield pytest.param(name, row, varies, against, id=f"{name}, {against}")
@@ -64,7 +65,7 @@ def test_trajectory(name, row, varies, against):
 
 
 def _plain(value):
-    """Tensors as numbers and arrays, in tuples too."""
+    """Tensors as numbers and arrays, also those in tuples."""
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     if not hasattr(value, "detach"):
@@ -73,7 +74,7 @@ def _plain(value):
 
 
 def _info(name):
-    """PyTorch's own description of an optimizer, from which its tests are made."""
+    """PyTorch's description of an optimizer, from which PyTorch makes its tests."""
     pytest.importorskip("expecttest")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -119,7 +120,7 @@ def test_asgd_keeps_pytorchs_average():
     np.testing.assert_allclose(state.stages["asgd"]["average"], expected["average"], rtol=RTOL)
 
 
-# What is about PyTorch's tensors and parameters, which gradtx never sees.
+# Errors about PyTorch's tensors and parameters, which gradtx never sees.
 NOT_OURS = (
     "invalid param type",
     "a param group cannot have duplicate parameters",
@@ -142,7 +143,7 @@ def test_refuses_every_error_of_pytorchs_tests(name):
         given = error.optimizer_error_input
         with pytest.raises(error.error_type):
             getattr(torch.optim, name)(given.params or [torch.zeros(2, requires_grad=True)], **given.kwargs)
-        # Parameter groups are refused altogether, and what is no scalar is no number.
+        # gradtx refuses all parameter groups, and an array that is no scalar is no number.
         ours = NotImplementedError if given.params else TypeError if "1-element" in given.desc else error.error_type
         with pytest.raises(ours, match=name):
             getattr(gt, name)(given.params, **{k: _plain(v) for k, v in given.kwargs.items()})
@@ -213,9 +214,51 @@ def test_ignores_how_pytorch_runs(name):
         assert make(**{argument: True}) == make()
 
 
+NO_EFFECT = [
+    ("SGD", {"dampening": 0.5}, "momentum"),
+    ("SGD", {"dampening": 0.5, "momentum": 0}, "momentum"),
+    ("ASGD", {"alpha": 0.5, "lambd": 0}, "lambd"),
+    *((name, {"decoupled_weight_decay": True}, "weight_decay") for name in ("Adam", "NAdam", "RAdam")),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "needed"), NO_EFFECT, ids=[f"{n}({a})" for n, a, _ in NO_EFFECT])
+def test_refuses_what_has_no_effect(name, arguments, needed):
+    argument = next(iter(arguments))
+    message = rf"^{name}: {argument}=\w.* has no effect without {needed}; give {needed}, or leave {argument} out$"
+    with pytest.raises(ValueError, match=message):
+        getattr(gt, name)(**arguments)
+    assert getattr(gt, name)(**arguments | {needed: 0.1}) != getattr(gt, name)(**{needed: 0.1})
+
+
+def test_accepts_a_default_that_has_no_effect():
+    assert gt.SGD(momentum=0, dampening=0.0, nesterov=False) == gt.SGD()
+    assert gt.ASGD(lambd=0, alpha=0.75) == gt.ASGD(lambd=0)
+    assert gt.Adam(weight_decay=0, decoupled_weight_decay=False) == gt.Adam()
+    assert gt.SGD(dampening=0.5, momentum=lambda step: 0.9) is not None  # a schedule may be above 0
+
+
+def test_names_the_drop_in_where_a_rate_cannot_decay():
+    with pytest.raises(ValueError, match=r"^Adagrad: lr_decay=0.1 needs an lr that is a number or a schedule"):
+        gt.Adagrad(lr=gx.tunable(0.1), lr_decay=0.1)
+    with pytest.raises(TypeError, match=r"^Rprop: lr must be a number, got"):
+        gt.Rprop(lr=lambda step: 0.1)
+
+
+@every_name
+def test_shows_types_without_ranges(name):
+    shown = str(inspect.signature(getattr(gt, name)))
+    assert f"lr: {'float' if name == 'Rprop' else repr('Hyper')} = " in shown
+    assert "Annotated" not in shown
+    assert "Interval" not in shown
+
+
 @every_name
 def test_takes_parameters_and_needs_none(name):
     make = getattr(gt, name)
     assert make({"w": np.zeros(3)}, lr=0.5) == make(lr=0.5) == make(None, 0.5)
     with pytest.raises(NotImplementedError, match=f"{name}.*group"):
         make([{"params": [np.zeros(3)], "lr": 0.1}])
+    for first in (0.1, lambda step: 0.1, gx.schedules.constant(0.1)):
+        with pytest.raises(TypeError, match=f"{name}: the first argument is params, as in PyTorch"):
+            make(first)

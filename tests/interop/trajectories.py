@@ -25,14 +25,14 @@ STEPS = 50
 KEPT = (1, 2, 3, 5, 10, 20, 35, 50)  # the steps in the golden files
 SHAPES = ((3, 2), (4,))
 GOLDEN = Path(__file__).parent.parent / "golden"
-_OWN = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")  # what keras_reference.before takes
+_OWN = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")  # the arguments of keras_reference.before
 
 
 def named(rows: list[Row]) -> list[tuple[str, Row, bool]]:
     """(name, row, whether the learning rate varies).
 
-    Every row has a varying rate that may. Rows of one flag have a constant one too: it differs in how the rate reaches
-    the step, which has nothing to do with how flags meet.
+    Every row has a varying learning rate, except Rprop's. Rows of one flag have a constant learning rate too. A
+    constant rate reaches the step in another form, which does not depend on combinations of flags.
     """
     both = [
         (row, varies)
@@ -44,7 +44,7 @@ def named(rows: list[Row]) -> list[tuple[str, Row, bool]]:
 
 
 def factor(step: Any) -> Any:
-    """The varying learning rate is lr·factor: down and up again, and exact in any dtype, as it is a matter of 1/8."""
+    """The varying learning rate is lr·factor. It falls and rises, and is exact in any dtype: a multiple of 1/8."""
     return 1 - step % 7 / 8
 
 
@@ -61,13 +61,13 @@ def assert_equal(ours: np.ndarray, theirs: np.ndarray, rtol: float) -> None:
 
 
 def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The largest |a - b| / max |b| of all steps and arrays, where the maximum is over the elements of one array."""
+    """The largest |a - b| / max |b| of all steps and arrays. The maximum is over the elements of one array."""
     pairs = [(a, b) for o, t in zip(ours, theirs, strict=True) for a, b in zip(split(o), split(t), strict=True)]
-    return np.max([np.abs(a - b).max() / (np.abs(b).max() or 1) for a, b in pairs])  # NaN where there is one
+    return np.max([np.abs(a - b).max() / (np.abs(b).max() or 1) for a, b in pairs])  # NaN if there is a NaN
 
 
 def elementwise_error(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The largest |a - b| / |b| of all steps and elements, less those that float64 itself knows to be zero only."""
+    """The largest |a - b| / |b| of all steps and elements, except for b that are 0 up to the rounding of float64."""
     return np.divide(abs(ours - theirs), abs(theirs), out=np.zeros(theirs.shape), where=abs(theirs) > 1e-12).max()
 
 
@@ -79,7 +79,7 @@ def split(row: Any) -> list[Any]:
 
 
 def start() -> np.ndarray:
-    """Parameters of order one, none of them small: errors are relative to the largest of an array."""
+    """Parameters of order one. None is small, because errors are relative to the largest element of an array."""
     rng = np.random.RandomState(3)
     return (rng.uniform(0.5, 2, 10) * rng.choice([-1, 1], 10)).astype(np.float32)
 
@@ -95,7 +95,7 @@ def gradients(scale: float = 1.0) -> np.ndarray:
 
 
 def _rate(reference: Any, row: Row) -> tuple[str, float]:
-    """The name and the value of the learning rate, which may be the library's default."""
+    """The name and the value of the learning rate. The value may be the library's default."""
     name = next(n for n in inspect.signature(reference).parameters if n in ("lr", "learning_rate"))
     return name, row.arguments.get(name, inspect.signature(reference).parameters[name].default)
 
@@ -150,7 +150,7 @@ def run_torch(row: Row, varies: bool, dtype: str = "float32") -> np.ndarray:
 
     _, rate = _rate(getattr(torch_reference, row.name), row)
     default = torch.get_default_dtype()
-    torch.set_default_dtype(getattr(torch, dtype))  # of its scalar state
+    torch.set_default_dtype(getattr(torch, dtype))  # the dtype of its scalar state
     try:
         params = [torch.nn.Parameter(torch.tensor(p.astype(dtype))) for p in split(start())]
         optimizer, out = getattr(torch.optim, row.name)(params, **row.arguments), []
@@ -197,7 +197,7 @@ def run_keras(row: Row, varies: bool, dtype: str = "float32") -> np.ndarray:
 
 
 def run_keras_optimizer(keras: Any, optimizer: Any, grads: np.ndarray, dtype: str) -> np.ndarray:
-    """As Keras's own training does it with JAX: the optimizer's stateless form, compiled."""
+    """Run the optimizer's stateless form, compiled, as Keras's training does with JAX."""
     variables = [keras.Variable(p, dtype=dtype) for p in split(start())]
     optimizer.build(variables)
 

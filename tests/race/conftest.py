@@ -11,7 +11,7 @@ from tests.helpers import environment
 
 @pytest.fixture
 def start(tmp_path):
-    """Start the real command in a process of its own, which ends with the test."""
+    """Return a function that starts the real command in a separate process. The process ends with the test."""
     processes = []
 
     def run(*args, **options):

@@ -1,4 +1,4 @@
-"""Races for tests: of the whole command in this process, and of a small regression."""
+"""Races for tests: the whole command in this process, and a small regression."""
 
 import json
 
@@ -27,7 +27,7 @@ def race(out, *args):
 
 
 def contest(rows, *args):
-    """A race on a small regression, ready to run."""
+    """Prepare a race on a small regression."""
     defaults = "--optimizers", "sgd,adam", "--epochs", "2", "--batch-size", "16"
     args = parser().parse_args(["race", *defaults, *args])
     check(args)

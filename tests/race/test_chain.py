@@ -1,4 +1,4 @@
-"""The little language of --chain: whatever it is given, it is a chain of gradtx or one line with a column."""
+"""The language of --chain: every text gives a chain of gradtx, or a one-line error with a column."""
 
 import functools
 import re

@@ -13,7 +13,7 @@ ROWS = "".join(f"{i},{i % 3},{i % 2}\n" for i in range(20))
 
 
 def rejected(capsys, *args):
-    """Run the command in this process; return its one line."""
+    """Run the command in this process and return its one-line error."""
     assert main(["race", *map(str, args)]) == 2
     stdout, stderr = capsys.readouterr()
     assert stdout == ""

@@ -1,4 +1,4 @@
-"""Chains, schedules and seeds in a race."""
+"""The options of a race: chains, schedules, seeds and range tests."""
 
 import re
 
@@ -77,7 +77,7 @@ def test_schedules_peak_at_the_learning_rate_and_end_with_the_race(name):
 
 
 def test_a_schedule_is_for_the_named_optimizers():
-    # Two epochs of three steps.
+    # The race has two epochs of three steps.
     found = finish(contest(50, "--schedule", "linear", "--chain", "sgd(linear(0.1, 0.0, 6))", "--chain", "sgd(0.1)"))
     assert found.contestants[0].tx == gx.sgd(gx.schedules.linear(0.1, 0.0, 6))
     assert found.result("finished")["settings"]["schedule"] == "linear"
@@ -113,7 +113,7 @@ def test_seeds_race_together_as_each_alone():
 def test_an_interrupt_leaves_what_all_seeds_have_done():
     race, calls = contest(50, "--seeds", "2", "--epochs", "9"), []
     empty = race.result("interrupted")
-    list(race.run(lambda: calls.append(0) or len(calls) > 9, lambda: None))  # six calls an epoch
+    list(race.run(lambda: calls.append(0) or len(calls) > 9, lambda: None))  # each epoch makes six calls
     result = race.result("interrupted")
     assert (empty["epochs_done"], result["epochs_done"]) == (0, 1)
     for found in (empty, result):
@@ -172,7 +172,7 @@ def test_the_learning_rates_that_are_found_are_raced(tmp_path, capsys, monkeypat
     assert "learning rates: found by range tests\n" in out
     assert f"wrote {tmp_path / 'race.json'}, {tmp_path / 'find_lr.png'} and {tmp_path / 'race.png'}\n" in out
     assert imread(tmp_path / "find_lr.png").ndim == 3
-    # It is one of the first seed, and leaves the parameters to the race.
+    # The range test uses the first seed and does not change the parameters of the race.
     first = jax.tree.map(lambda x: x[0], (*run._variables, next(run._epoch(0))))
     assert float(found.losses[0]) == pytest.approx(float(run._batch_loss(*first)[0]), rel=1e-6)
     assert float(jnp.nanmin(found.smoothed)) < 0.8 * found.smoothed[0]

@@ -81,7 +81,7 @@ def test_all_five_race_unless_told_otherwise(tmp_path):
     rates = {name: chain["learning_rate"] for name, chain in chains.items()}
     assert rates == {"sgd": 0.1, "momentum": 0.03, "rmsprop": 0.001, "adam": 0.003, "adamw": 0.003}
     for chain in chains.values():
-        # What race.json calls a chain is the code that makes it.
+        # Each chain in race.json is the code that makes the chain.
         assert repr(parse(chain["chain"], gx.Transformation)) == chain["chain"]
 
 
@@ -167,7 +167,7 @@ def test_hard_columns_are_standardised_in_double_precision_and_noise_is_constant
     for part in ("train", "test"):
         expected, x, y = getattr(easy, f"x_{part}"), getattr(hard, f"x_{part}"), getattr(hard, f"y_{part}")
         assert x.dtype == y.dtype == np.float32
-        # 1e9 is held to 1e-7, a millionth of the spread.
+        # At 1e9 the numbers are exact to 1e-7, about a millionth of the spread.
         np.testing.assert_allclose(x[:, :4], np.repeat(expected, 4, axis=1), atol=1e-5)
         np.testing.assert_allclose(y, expected[:, 0], atol=1e-5)
         assert not x[:, 4].any()
@@ -220,7 +220,7 @@ def test_batch_norm(tmp_path, capsys):
     assert capsys.readouterr().out.count("network 13-64-64-3 with batch normalisation, batches of 64") == 1
     for chain in normal["chains"].values():
         assert chain["test_accuracy"][-1] > 0.9
-    # In place of 64 + 64 biases there are as many scales and biases of the batch normalisation.
+    # Batch normalisation replaces 64 + 64 biases by 64 + 64 scales and 64 + 64 biases.
     sizes = [result["chains"]["adam"]["state_bytes"] for result in (plain, normal)]
     assert sizes[1] - sizes[0] == 2 * 4 * 2 * 64
 
@@ -305,11 +305,11 @@ def test_a_terminal_gets_a_live_table(start):
     try:
         while chunk := os.read(ours, 4096):
             shown += chunk
-    except OSError:  # how Linux tells that the other end is closed
+    except OSError:  # Linux reports a closed terminal in this way
         pass
     os.close(ours)
     assert process.wait(timeout=PATIENCE) == 0
-    assert b"\x1b[?25l" in shown  # the cursor is hidden while the table moves,
-    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # and given back
+    assert b"\x1b[?25l" in shown  # the cursor is hidden while the table changes
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # and shown at the end
     assert b"2/2" in shown
     assert shown.count(b"optimizer") >= 2

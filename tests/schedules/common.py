@@ -1,4 +1,4 @@
-"""What the tests of schedules share."""
+"""Strategies and checks that the tests of schedules share."""
 
 import pickle
 
@@ -18,14 +18,14 @@ begins = st.integers(0, 1_000_000)
 
 
 def marks(*steps):
-    """Steps around those given, and many over the whole range, up to the last that an int32 holds."""
+    """Return the steps around `steps` and many steps over the whole range, up to the largest int32."""
     near = {int(s) + d for s in steps for d in (-1, 0, 1)}
     far = {int(x) for x in np.linspace(0, max(steps) * 1.2, 100)}
     return np.array(sorted(s for s in near | far if 0 <= s <= END), np.int64)
 
 
 def check(schedule, expected, steps, rtol=1e-6, atol=1e-37):
-    """Under jit, for an array of steps and for one of them."""
+    """Compare a schedule with `expected`, under jit for an array of steps and without jit for one step."""
     found = jax.jit(schedule)(jnp.asarray(steps, jnp.int32))
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(np.asarray(found, np.float64), expected, rtol=rtol, atol=atol)
@@ -34,7 +34,7 @@ def check(schedule, expected, steps, rtol=1e-6, atol=1e-37):
 
 
 def check_is_data(schedule, rtol=1e-6, atol=1e-7):
-    """It prints, compares, hashes and pickles; takes steps of every kind; and goes where optax takes a schedule."""
+    """Check that a schedule prints, compares, hashes and pickles, accepts any kind of step, and works in optax."""
     again = eval(repr(schedule), vars(gx.schedules))
     assert again == schedule
     assert hash(again) == hash(schedule)
@@ -54,9 +54,9 @@ def check_is_data(schedule, rtol=1e-6, atol=1e-7):
 
 
 def torch_values(make, count, key="lr", rate=1.0):
-    """What a scheduler of PyTorch's has its optimizer use at each step.
+    """Return the hyperparameter `key` that PyTorch's optimizer uses at each step under a scheduler.
 
-    It is not stepped beyond the last: a `OneCycleLR` of which the last phase has no length divides by zero there.
+    The scheduler takes no step after the last: a `OneCycleLR` with an empty last phase would divide by zero.
     """
     import torch
 

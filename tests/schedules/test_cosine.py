@@ -1,4 +1,4 @@
-"""Cosines that rise again or restart, against float64 closed forms and the libraries."""
+"""Periodic and restarting cosines equal their closed forms in float64, Keras and PyTorch."""
 
 import bisect
 import os
@@ -20,7 +20,7 @@ STEPS = np.arange(220)
 
 
 def _periods(first, factor, end=END):
-    """Start and length of each period, as exact fractions."""
+    """Return the start and the length of each period, as exact fractions."""
     begin, length, found = Fraction(0), Fraction(repr(first)), []
     while begin <= end:
         found.append((begin, length))
@@ -56,8 +56,8 @@ def test_restarts(start, first, factor, height, alpha):
         left = float((periods[k][0] + periods[k][1] - step) / periods[k][1])
         expected.append(start * ((1 - alpha) * height**k * np.sin(np.pi / 2 * left) ** 2 + alpha))
     schedule = S.cosine_restarts(start, first, factor, height, alpha)
-    # Where height^k > 1 the minimum is subtracted from what it is a part of; and float32 has nothing below 1.2e-38,
-    # which is multiplied by start.
+    # If height^k > 1, the schedule subtracts the minimum from a larger number, which costs digits. Numbers below
+    # 1.2e-38 underflow in float32, before the schedule multiplies them by `start`.
     check(schedule, np.array(expected), steps, atol=1e-6 * alpha * start * max(1, height ** len(periods)) + 1.2e-37)
 
 
@@ -85,7 +85,7 @@ def test_equals_keras():
     with relaxed():
         theirs = keras.CosineDecay(0.2, 50, 0.1, warmup_target=1.0, warmup_steps=20)
         expected = [float(theirs(int(i))) for i in STEPS]
-    ours = S.warmup(S.cosine_decay(1.0, 50, alpha=0.1), 20, 0.2)(STEPS)
+    ours = S.warmup(S.cosine_decay(1.0, 50, alpha=0.1), 20, init_value=0.2)(STEPS)
     np.testing.assert_allclose(ours, np.array(expected), rtol=2e-6)
 
 
@@ -110,7 +110,11 @@ def test_is_data_and_takes_every_kind_of_step(schedule):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: S.cosine_decay(1.0, 5, 0.1, end_value=0.1), "alpha must be 0 where end_value is given, got 0.1"),
+        (
+            lambda: S.cosine_decay(1.0, 5, 0.1, end_value=0.2),
+            "cosine_decay: alpha=0.1 has no effect with end_value=0.2",
+        ),
+        (lambda: S.cosine_restarts(1.0, 5, alpha=0.1, end_value=0.2), "cosine_restarts: alpha=0.1 has no effect"),
         (lambda: S.cosine_restarts(1.0, 0), "first_steps must be in .* got 0"),
         (lambda: S.cosine_restarts(1.0, 5, 0.5), "t_mul must be in .* got 0.5"),
         (lambda: S.cosine_restarts(1.0, 1, 1.00001), "t_mul must be 1 or in .* got 1.00001"),

@@ -1,4 +1,4 @@
-"""Schedules against their closed forms in float64, and against optax."""
+"""Schedules equal their closed forms in float64, and optax's schedules."""
 
 import math
 
@@ -30,7 +30,7 @@ def _wave(step, begin, length, exponent=1.0):
 
 
 def _steps(*marks):
-    """Steps around the marks, and many over the whole range."""
+    """Return the steps around the marks, and many steps over the whole range."""
     near = {max(0, int(m) + d) for m in marks for d in (-1, 0, 1)}
     return np.array(sorted(near | {int(x) for x in np.linspace(0, max(marks) * 1.2, 100)}), np.int64)
 
@@ -55,7 +55,7 @@ def test_linear(start, end, length, begin):
 @given(values, lengths, rates, begins, st.booleans())
 def test_exponential_decay(start, length, rate, begin, staircase):
     steps = _steps(begin, begin + length, begin + 3 * length)
-    steps = steps[np.abs((steps - begin) / length * math.log(rate)) < 80]  # what float32 can hold
+    steps = steps[np.abs((steps - begin) / length * math.log(rate)) < 80]  # the range of float32
     exponent = np.maximum(steps - begin, 0) / length
     exponent = np.floor(exponent) if staircase else exponent
     schedule = S.exponential_decay(start, length, rate, begin, staircase=staircase)
@@ -78,7 +78,7 @@ def test_staircases_of_fractional_length():
 
 
 def test_exponential_decay_over_a_million_steps():
-    """One factor per step: in float32 the exponent alone would be off by 1e-4."""
+    """There is one factor per step. Rounding the exponent to float32 would cause an error of 1e-4."""
     steps = np.arange(0, 20_000_000, 99_991)
     _check(S.exponential_decay(1.0, 1, 1 - 1e-6), np.exp(steps * math.log1p(-1e-6)), steps)
 
@@ -88,7 +88,7 @@ def test_exponential_decay_over_a_million_steps():
 def test_cosine_decay(start, length, alpha, exponent):
     steps = _steps(length)
     expected = start * ((1 - alpha) * _wave(steps, 0, length, exponent) + alpha)
-    # A broken exponent of a value near 0 costs digits in float32, which are nothing beside the peak.
+    # A fractional power of a value near 0 loses digits in float32. The loss is negligible relative to the peak.
     _check(S.cosine_decay(start, length, alpha, exponent), expected, steps, atol=1e-9 * start)
 
 

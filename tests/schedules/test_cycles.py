@@ -1,4 +1,4 @@
-"""Cycles of learning rate and momentum, against float64 closed forms and the libraries."""
+"""Cycles of learning rate and momentum equal their closed forms in float64, PyTorch and optax."""
 
 import math
 
@@ -40,13 +40,13 @@ def test_cyclic(low, height, up, down, kind, decay, base, top):
     rate = 1 - decay if kind == "exp_range" else 1.0
     total = up + down
     steps = marks(up, total, total + up, 2 * total, 41 * total)
-    schedule = S.cyclic(low, low + height, up, down, kind, rate, base, top)
+    schedule = S.cyclic(low, low + height, up, down, kind, rate, base_momentum=base, max_momentum=top)
     check(schedule, _cyclic(steps, low, low + height, up, down, kind, rate), steps)
     check(schedule.momentum, _cyclic(steps, top, base, up, down, kind, rate), steps)
 
 
 def _one_cycle(steps, values, ends, kind, last_is_in):
-    """The rule as PyTorch has it: the first phase whose end is not before the step, or for optax after it."""
+    """Compute a one-cycle schedule. A step at the end of a phase is in this phase (PyTorch) or in the next (optax)."""
     found = []
     for step in np.minimum(steps, ends[-1]).tolist():
         k = next((k for k, end in enumerate(ends) if (step <= end if last_is_in else step < end)), len(ends) - 1)
@@ -79,9 +79,21 @@ def test_one_cycle(data, peak, total, start, phases, kind, knots, factors, momen
         ends = [int(start * total), *([int(final * total)] if three else []), total]
     low = peak / factors[0]
     rates = [low, peak, *([low] if three else []), low / factors[1]]
-    schedule = S.one_cycle(peak, total, start, final, phases, kind, *factors, *momenta, knots)
+    schedule = S.one_cycle(
+        peak,
+        total,
+        pct_start=start,
+        pct_final=final,
+        phases=phases,
+        kind=kind,
+        div_factor=factors[0],
+        final_div_factor=factors[1],
+        base_momentum=momenta[0],
+        max_momentum=momenta[1],
+        knots=knots,
+    )
     steps = marks(0, *(max(0, int(min(end, total))) for end in ends), total)
-    # Where a step is as near to a knot as float32 can tell, and a jump is there, either side is right.
+    # If float32 cannot distinguish a step from a knot with a jump, the value on either side is correct.
     assume(all(abs(end - round(end)) > 1e-6 or float(end).is_integer() for end in ends))
     check(schedule, _one_cycle(steps, rates, ends, kind, knots == "pytorch"), steps)
     base, top = momenta
@@ -103,7 +115,7 @@ def test_one_cycle_equals_torch(peak, total, start, three, anneal):
     count = min(total, 220)
     names = {"pct_start": start, "three_phase": three, "anneal_strategy": anneal}
     kind = "cosine" if anneal == "cos" else "linear"
-    ours = S.one_cycle(peak, total, start, phases=3 if three else 2, kind=kind)
+    ours = S.one_cycle(peak, total, pct_start=start, phases=3 if three else 2, kind=kind)
     for schedule, key in ((ours, "lr"), (ours.momentum, "momentum")):
         expected = torch_values(lambda o: rates.OneCycleLR(o, peak, total, **names), count, key)
         np.testing.assert_allclose(schedule(np.arange(count)), expected, rtol=1e-6)
@@ -112,15 +124,15 @@ def test_one_cycle_equals_torch(peak, total, start, three, anneal):
 @pytest.mark.parametrize(
     ("total", "start", "three", "expected"),
     [
-        (2, 1.0, False, [0.04, 1.0, 1.0, 1.0]),  # the second phase has no length: the peak stays
+        (2, 1.0, False, [0.04, 1.0, 1.0, 1.0]),  # the second phase is empty: the rate stays at the peak
         (5, 1.0, False, [0.04, 0.28, 0.52, 0.76, 1.0, 1.0]),
-        (2, 0.75, True, [0.04, 0.04, 0.04]),  # the third has none: from 0.04 to the peak at 1/2 and back
-        (4, 0.25, False, [1.0, 0.666668, 0.333336, 4e-6, 4e-6]),  # the first has none
+        (2, 0.75, True, [0.04, 0.04, 0.04]),  # the third phase is empty: 0.04, the peak at 1/2, 0.04
+        (4, 0.25, False, [1.0, 0.666668, 0.333336, 4e-6, 4e-6]),  # the first phase is empty
     ],
 )
 def test_one_cycle_where_pytorch_divides_by_zero(total, start, three, expected):
-    """At the step after the last, or at the first; a phase without a length is skipped, and its end is reached."""
-    ours = S.one_cycle(1.0, total, start, phases=3 if three else 2, kind="linear")
+    """PyTorch divides by zero at the first step or after the last. gradtx skips an empty phase and reaches its end."""
+    ours = S.one_cycle(1.0, total, pct_start=start, phases=3 if three else 2, kind="linear")
     np.testing.assert_allclose(ours(np.arange(len(expected))), expected, rtol=1e-6)
     rates = pytest.importorskip("torch").optim.lr_scheduler
     names = {"pct_start": start, "three_phase": three, "anneal_strategy": "linear"}
@@ -132,29 +144,44 @@ def test_one_cycle_where_pytorch_divides_by_zero(total, start, three, expected):
 @given(values, values, few, few | st.none(), kinds, st.floats(0.9, 1), momenta, momenta)
 def test_cyclic_equals_torch(low, height, up, down, kind, rate, base, top):
     rates = pytest.importorskip("torch").optim.lr_scheduler
+    assume(kind != "exp_range" or rate < 1)
     rate = rate if kind == "exp_range" else 1.0
-    ours = S.cyclic(low, low + height, up, down, kind, rate, base, top)
+    ours = S.cyclic(low, low + height, up, down, kind, rate, base_momentum=base, max_momentum=top)
     arguments = {"mode": kind, "gamma": rate, "base_momentum": base, "max_momentum": top}
     for schedule, key in ((ours, "lr"), (ours.momentum, "momentum")):
         expected = torch_values(lambda o: rates.CyclicLR(o, low, low + height, up, down, **arguments), 220, key)
         np.testing.assert_allclose(schedule(STEPS), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("start", [0.0, 0.004, 0.3, 0.8])  # optax drops the peak where two of its knots coincide
+@pytest.mark.parametrize("start", [0.0, 0.004, 0.3, 0.8])  # optax loses the peak if two knots coincide
 def test_one_cycle_equals_optax(start):
     with relaxed():
         cosine = jax.vmap(optax.cosine_onecycle_schedule(200, 0.5, start))(STEPS)
         linear = jax.vmap(optax.linear_onecycle_schedule(200, 0.5, start))(STEPS)
-    np.testing.assert_allclose(S.one_cycle(0.5, 200, start, knots="optax")(STEPS), cosine, rtol=1e-5, atol=1e-8)
-    ours = S.one_cycle(0.5, 200, start, phases=3, kind="linear", knots="optax")
+    np.testing.assert_allclose(
+        S.one_cycle(0.5, 200, pct_start=start, knots="optax")(STEPS), cosine, rtol=1e-5, atol=1e-8
+    )
+    ours = S.one_cycle(0.5, 200, pct_start=start, phases=3, kind="linear", knots="optax")
     np.testing.assert_allclose(ours(STEPS), linear, rtol=1e-5, atol=1e-8)
 
 
 ALL = [
     S.cyclic(0.1, 0.5, 7),
-    S.cyclic(0.1, 0.5, 7, 12, "exp_range", 0.95, 0.7, 0.99),
+    S.cyclic(0.1, 0.5, 7, 12, "exp_range", 0.95, base_momentum=0.7, max_momentum=0.99),
     S.one_cycle(0.1, 50),
-    S.one_cycle(0.1, 50, 0.25, 0.7, 3, "linear", 10.0, 100.0, 0.8, 0.9, "optax"),
+    S.one_cycle(
+        0.1,
+        50,
+        pct_start=0.25,
+        pct_final=0.7,
+        phases=3,
+        kind="linear",
+        div_factor=10.0,
+        final_div_factor=100.0,
+        base_momentum=0.8,
+        max_momentum=0.9,
+        knots="optax",
+    ),
 ]
 
 
@@ -190,21 +217,34 @@ def test_arguments_may_be_traced():
     [
         (lambda: S.cyclic(0.1, 0.5, 0), "cyclic: up_steps must be in .* got 0"),
         (lambda: S.cyclic(0.1, 0.5, 5, -1), "cyclic: down_steps must be in .* got -1"),
-        (lambda: S.cyclic(0.1, 0.5, 5, kind="square"), "cyclic: kind must be one of triangular, .* got 'square'"),
+        (lambda: S.cyclic(0.1, 0.5, 5, kind="square"), "cyclic: kind must be one of 'triangular', .* got 'square'"),
         (lambda: S.cyclic(0.1, 0.5, 5, kind="exp_range", decay_rate=1.1), r"cyclic: decay_rate .* \(0, 1\], got 1.1"),
         (lambda: S.cyclic(0.1, 0.5, 5, kind="exp_range", decay_rate=0), r"cyclic: decay_rate .* \(0, 1\], got 0"),
-        (lambda: S.cyclic(0.1, 0.5, 5, decay_rate=0.9), "decay_rate must be 1 for kind='triangular', got 0.9"),
+        (
+            lambda: S.cyclic(0.1, 0.5, 5, decay_rate=0.9),
+            "cyclic: decay_rate=0.9 has no effect with kind='triangular'; set kind='exp_range'",
+        ),
+        (lambda: S.cyclic(0.1, 0.5, 5, kind="exp_range"), "cyclic: kind='exp_range' has no effect with decay_rate=1.0"),
         (lambda: S.cyclic(0.1, 0.5, 5, base_momentum=-0.1), r"cyclic: base_momentum must be in \[0, 1\), got -0.1"),
         (lambda: S.cyclic(0.1, 0.5, 5, max_momentum=1), r"cyclic: max_momentum must be in \[0, 1\), got 1"),
         (lambda: S.one_cycle(0.1, 0), r"one_cycle: transition_steps must be in \[1, inf\), got 0"),
-        (lambda: S.one_cycle(0.1, 9, -0.1), r"one_cycle: pct_start must be in \[0, 1\], got -0.1"),
-        (lambda: S.one_cycle(0.1, 9, 1.1), r"one_cycle: pct_start must be in \[0, 1\], got 1.1"),
-        (lambda: S.one_cycle(0.1, 9, 0.3, 1.1, 3, knots="optax"), r"one_cycle: pct_final must be in .* got 1.1"),
-        (lambda: S.one_cycle(0.1, 9, 0.3, 0.2, 3, knots="optax"), "pct_final must be at least pct_start, .* 0.2 and 0"),
-        (lambda: S.one_cycle(0.1, 9, pct_final=0.9), "pct_final must be None but for phases=3 .* got 0.9"),
+        (lambda: S.one_cycle(0.1, 9, pct_start=-0.1), r"one_cycle: pct_start must be in \[0, 1\], got -0.1"),
+        (lambda: S.one_cycle(0.1, 9, pct_start=1.1), r"one_cycle: pct_start must be in \[0, 1\], got 1.1"),
+        (
+            lambda: S.one_cycle(0.1, 9, pct_final=1.1, phases=3, knots="optax"),
+            r"one_cycle: pct_final must be in .* got 1.1",
+        ),
+        (
+            lambda: S.one_cycle(0.1, 9, pct_final=0.2, phases=3, knots="optax"),
+            "pct_final .* at least pct_start=0.3, got 0.2",
+        ),
+        (
+            lambda: S.one_cycle(0.1, 9, pct_final=0.9),
+            "one_cycle: pct_final=0.9 has no effect with phases=2 and knots='pytorch'; set",
+        ),
         (lambda: S.one_cycle(0.1, 9, phases=4), "one_cycle: phases must be one of 2, 3, got 4"),
-        (lambda: S.one_cycle(0.1, 9, kind="cos"), "one_cycle: kind must be one of cosine, linear, got 'cos'"),
-        (lambda: S.one_cycle(0.1, 9, knots="keras"), "one_cycle: knots must be one of pytorch, optax, got 'keras'"),
+        (lambda: S.one_cycle(0.1, 9, kind="cos"), "one_cycle: kind must be one of 'cosine', 'linear', got 'cos'"),
+        (lambda: S.one_cycle(0.1, 9, knots="keras"), "one_cycle: knots must be one of 'pytorch', 'optax', got 'keras'"),
         (lambda: S.one_cycle(0.1, 9, div_factor=0), "one_cycle: div_factor must be in .* got 0"),
         (lambda: S.one_cycle(0.1, 9, final_div_factor=-1), "one_cycle: final_div_factor must be in .* got -1"),
         (lambda: S.one_cycle(0.1, 9, base_momentum=1), r"one_cycle: base_momentum must be in \[0, 1\), got 1"),

@@ -1,4 +1,4 @@
-"""Schedules in pieces and schedules of schedules, against float64 closed forms and the libraries."""
+"""Piecewise and composed schedules equal their closed forms in float64, optax, Keras and PyTorch."""
 
 import os
 
@@ -30,7 +30,7 @@ def test_piecewise_constant(first, rest, boundary):
     levels, ends = [first, *(v for v, _ in rest)], sorted(b for _, b in rest)
     steps = marks(*ends)
     index = np.searchsorted(ends, steps, side="right" if boundary == "from" else "left")
-    check(S.piecewise_constant(levels, ends, boundary), np.array(levels)[index], steps)
+    check(S.piecewise_constant(levels, ends, boundary=boundary), np.array(levels)[index], steps)
 
 
 @trials(20)
@@ -46,7 +46,8 @@ def test_piecewise_interpolate(first, rest, kind):
     done, left = np.where(last, 0, done), np.where(last, 1, left)
     done, left = (_cosine(done), _cosine(left)) if kind == "cosine" else (done, left)
     after = np.array([*levels, 0])[index + 1]
-    check(S.piecewise_interpolate(levels, ends, kind), np.array(levels)[index] * left + after * done, steps)
+    kind = kind if ends[-1] else "linear"
+    check(S.piecewise_interpolate(levels, ends, kind=kind), np.array(levels)[index] * left + after * done, steps)
 
 
 @trials(15)
@@ -70,7 +71,7 @@ def test_warmup(start, peak, length, kind):
     done = np.minimum(steps / length, 1)
     warm = start * (1 - done) + peak * done if kind == "linear" else start * (peak / start) ** done
     later = peak * 0.5 ** (np.maximum(steps - length, 0) / length)
-    schedule = S.warmup(S.exponential_decay(peak, length, 0.5), length, start, kind)
+    schedule = S.warmup(S.exponential_decay(peak, length, 0.5), length, init_value=start, kind=kind)
     check(schedule, np.where(steps < length, warm, later), steps)
 
 
@@ -81,12 +82,15 @@ def test_warmup_stable_decay(start, peak, warm, stable, decay, end, kind):
     up, down = np.minimum(steps / warm, 1), np.clip((steps - warm - stable) / decay, 0, 1)
     fall = {"linear": down, "cosine": _cosine(down), "sqrt": np.sqrt(down)}[kind]
     expected = np.where(steps < warm, start * (1 - up) + peak * up, peak * (1 - fall) + end * fall)
-    check(S.warmup_stable_decay(start, peak, warm, stable, warm + stable + decay, end, kind), expected, steps)
+    schedule = S.warmup_stable_decay(start, peak, warm, stable, warm + stable + decay, end_value=end, kind=kind)
+    check(schedule, expected, steps)
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine", "sqrt"])
-def test_warmup_stable_without_decay(kind):
-    check(S.warmup_stable_decay(0.0, 1.0, 2, 2, 4, kind=kind), [0, 0.5, 1, 1, 0, 0], np.arange(6))
+def test_warmup_stable_with_parts_of_one_step_and_none(kind):
+    check(S.warmup_stable_decay(0.0, 1.0, 2, 2, 5, kind=kind), [0, 0.5, 1, 1, 1, 0, 0], np.arange(7))
+    check(S.warmup_stable_decay(0.0, 1.0, 0, 2, 3, kind=kind), [1, 1, 1, 0, 0], np.arange(5))
+    check(S.warmup_stable_decay(0.5, 1.0, 1, 0, 2, kind=kind), [0.5, 1, 0, 0], np.arange(4))
 
 
 def test_per_epoch():
@@ -100,7 +104,7 @@ PAIRS = [
     (S.piecewise_constant([1.0, 0.1, 0.05], [50, 120]), optax.piecewise_constant_schedule(1.0, {50: 0.1, 120: 0.5})),
     *(
         (
-            S.piecewise_interpolate([1.0, 2.0, 0.5], [50, 120], kind),
+            S.piecewise_interpolate([1.0, 2.0, 0.5], [50, 120], kind=kind),
             optax.piecewise_interpolate_schedule(kind, 1.0, {50: 2.0, 120: 0.25}),
         )
         for kind in ("linear", "cosine")
@@ -110,14 +114,14 @@ PAIRS = [
         optax.join_schedules([optax.linear_schedule(0.0, 1.0, 30), optax.exponential_decay(1.0, 9, 0.7)], [30]),
     ),
     (
-        S.warmup(S.exponential_decay(1.0, 50, 0.5), 40, 0.1),
+        S.warmup(S.exponential_decay(1.0, 50, 0.5), 40, init_value=0.1),
         optax.warmup_exponential_decay_schedule(0.1, 1.0, 40, 50, 0.5),
     ),
-    (S.warmup(S.cosine_decay(1.0, 150), 40, 0.1), optax.warmup_cosine_decay_schedule(0.1, 1.0, 40, 190)),
+    (S.warmup(S.cosine_decay(1.0, 150), 40, init_value=0.1), optax.warmup_cosine_decay_schedule(0.1, 1.0, 40, 190)),
 ]
 ALL = [
     *(ours for ours, _ in PAIRS),
-    S.warmup(0.3, 10, 0.01, "exponential"),
+    S.warmup(0.3, 10, init_value=0.01, kind="exponential"),
     S.warmup_stable_decay(0.0, 1.0, 10, 20, 50, kind="sqrt"),
     S.floor(S.linear(1.0, 0.0, 50), 0.1),
     S.scale(S.linear(1.0, 0.0, 50), -0.3),
@@ -134,7 +138,7 @@ def test_equals_optax(ours, theirs):
 
 
 def test_piecewise_constant_equals_keras():
-    ours = S.piecewise_constant([1.0, 0.1, 0.05], [50, 120], "after")
+    ours = S.piecewise_constant([1.0, 0.1, 0.05], [50, 120], boundary="after")
     with relaxed():
         keras = pytest.importorskip("keras")
         theirs = keras.optimizers.schedules.PiecewiseConstantDecay([50, 120], [1.0, 0.1, 0.05])
@@ -145,14 +149,14 @@ def test_piecewise_constant_equals_keras():
 def test_equals_torch():
     torch = pytest.importorskip("torch")
     rates = torch.optim.lr_scheduler
-    with relaxed():  # SequentialLR warns of its own calls
+    with relaxed():  # SequentialLR causes warnings by its internal calls
         steps = torch_values(lambda o: rates.MultiStepLR(o, [50, 120], 0.1), len(STEPS))
         joined = torch_values(
             lambda o: rates.SequentialLR(o, [rates.LinearLR(o, 0.1, 1.0, 60), rates.ExponentialLR(o, 0.99)], [60]),
             len(STEPS),
         )
     np.testing.assert_allclose(S.piecewise_constant([1.0, 0.1, 0.01], [50, 120])(STEPS), steps, rtol=1e-6)
-    ours = S.warmup(S.exponential_decay(1.0, 1, 0.99), 60, 0.1)
+    ours = S.warmup(S.exponential_decay(1.0, 1, 0.99), 60, init_value=0.1)
     np.testing.assert_allclose(ours(STEPS), joined, rtol=1e-6)
 
 
@@ -191,13 +195,17 @@ def test_arguments_may_be_traced():
         (lambda: S.piecewise_constant([1.0], [3]), r"values must be one more than the 1 boundaries, got 1: \(1.0,\)"),
         (lambda: S.piecewise_constant([1.0, 2, 3], [3, 2]), r"boundaries must be in ascending order, got \(3, 2\)"),
         (lambda: S.piecewise_interpolate([1.0, 2], [-1]), r"boundaries\[0\] must be in .* got -1"),
-        (lambda: S.piecewise_interpolate([1.0, 2], [1], "cubic"), "kind must be one of linear, cosine, got 'cubic'"),
+        (
+            lambda: S.piecewise_interpolate([1.0, 2], [1], kind="cubic"),
+            "kind must be one of 'linear', 'cosine', got 'cubic'",
+        ),
         (lambda: S.join([1.0, 2.0], []), "schedules must be one more than the 0 boundaries, got 2"),
         (lambda: S.warmup(1.0, -1), "steps must be in .* got -1"),
         (lambda: S.warmup(1.0, 5, kind="exponential"), r"init_value must be in \(0, inf\) .* got 0"),
-        (lambda: S.warmup_stable_decay(0.0, 1.0, 5, 6, 10), "decay_steps must be at least .* got 10 and 5 . 6"),
-        (lambda: S.offset(1.0, -3), "steps must be in .* got -3"),
-        (lambda: S.per_epoch(1.0, 0), "steps_per_epoch must be in .* got 0"),
+        (lambda: S.warmup_stable_decay(0.0, 1.0, 5, 6, 10), "decay_steps must be greater than .* = 5 . 6, got 10"),
+        (lambda: S.warmup_stable_decay(0.0, 1.0, 5, 6, 11), "decay_steps must be greater than .* = 5 . 6, got 11"),
+        (lambda: S.offset(S.constant(1.0), -3), "steps must be in .* got -3"),
+        (lambda: S.per_epoch(S.constant(1.0), 0), "steps_per_epoch must be in .* got 0"),
     ],
 )
 def test_errors(make, words):
@@ -209,4 +217,7 @@ def test_errors(make, words):
 def test_parts_are_schedules_or_numbers(part):
     for make in (lambda: S.join([part], []), lambda: S.floor(part, 0.0), lambda: S.product(part, 1.0)):
         with pytest.raises(TypeError, match="must be a number"):
+            make()
+    for make in (lambda: S.offset(part, 3), lambda: S.per_epoch(part, 3)):
+        with pytest.raises(TypeError, match="must be a schedule, which depends on the step, got"):
             make()

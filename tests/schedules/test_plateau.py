@@ -1,4 +1,4 @@
-"""What follows a metric, against PyTorch's scheduler, Keras's callback and optax's transformation."""
+"""Schedules that follow a metric equal PyTorch's scheduler, Keras's callback and optax's transformation."""
 
 import inspect
 import os
@@ -32,7 +32,7 @@ shared = {
 
 
 def metrics(seed, count=240):
-    """Float32 numbers that fall, rise or stand still for a while, around zero or far from it; a few are no numbers."""
+    """Return float32 metrics with falling, rising and constant stretches. A few metrics are NaN or infinite."""
     rng = np.random.RandomState(seed)
     pace = np.repeat(rng.choice([-0.1, 0.0, 0.1, 1.3e-5], count // 12), 12)
     values = (
@@ -47,7 +47,7 @@ seeds = st.lists(st.integers(0, 10_000), min_size=4, max_size=4)
 
 
 def followed(schedule, values):
-    """The value after each metric of a series, or of several."""
+    """Return the value of the schedule after each metric, for one series or for several."""
 
     @jax.jit
     @partial(jnp.vectorize, signature="(n)->(n)")
@@ -63,13 +63,13 @@ def followed(schedule, values):
 
 
 def check(found, expected, rtol, roundings=1):
-    """Within rtol, or what so many roundings to float32 at every reduction come to."""
+    """Check the relative error: at most rtol, or the error of `roundings` float32 roundings at every reduction."""
     reductions = np.cumsum(np.diff(expected, axis=1, prepend=expected[:, :1]) != 0, axis=1)
     allowed = np.maximum(rtol, 2.0**-24 * (roundings * reductions + 2)) * expected + 1e-37
     assert (abs(found - expected) <= allowed).all()
 
 
-SLOW = {"mode": "min", "factor": 0.8977028708484852, "patience": 0, "cooldown": 0}  # which is reduced 200 times
+SLOW = {"mode": "min", "factor": 0.8977028708484852, "patience": 0, "cooldown": 0}  # the rate is reduced 200 times
 
 
 @trials(20)
@@ -81,7 +81,7 @@ SLOW = {"mode": "min", "factor": 0.8977028708484852, "patience": 0, "cooldown": 
         | {
             "threshold": st.sampled_from([0.0, 1e-4, 0.02]),
             "threshold_mode": st.sampled_from(["rel", "abs"]),
-            "min_lr": st.sampled_from([0.0, 1e-3, 0.2]),
+            "min_lr": st.sampled_from([0.0, 1e-3, 0.05]),
             "eps": st.sampled_from([0.0, 1e-8, 0.0123]),
         }
     ),
@@ -111,7 +111,7 @@ def test_pytorch(seeds, options):
 def test_keras(seeds, options):
     keras = pytest.importorskip("keras")
     series = np.array([metrics(seed) for seed in seeds])
-    series[~np.isfinite(series)] = 7.0  # Keras's first best is the first metric, even NaN, and not infinity
+    series[~np.isfinite(series)] = 7.0  # Keras starts with the first metric as best, even NaN, instead of infinity
     expected = np.zeros(series.shape)
     with relaxed():
         for values, rates in zip(series, expected, strict=True):
@@ -122,8 +122,10 @@ def test_keras(seeds, options):
                 callback.on_epoch_end(epoch, {"loss": value.astype(np.float64)})
                 rates[epoch] = np.asarray(callback.model.optimizer.learning_rate)
     options["atol"], options["min_value"] = options.pop("min_delta"), options.pop("min_lr")
-    found = followed(S.reduce_on_plateau(0.1, rtol=0.0, counting="keras", **options), series)
-    check(found, expected, 3e-6, roundings=2)  # Keras rounds to float32 at every reduction too
+    if options["patience"] or options["cooldown"]:  # otherwise both countings are the same
+        options["counting"] = "keras"
+    found = followed(S.reduce_on_plateau(0.1, rtol=0.0, **options), series)
+    check(found, expected, 3e-6, roundings=2)  # Keras also rounds to float32 at every reduction
 
 
 @trials(12)
@@ -152,7 +154,7 @@ def test_optax(seeds, size, options):
 
 
 def test_a_negative_metric_that_stands_still():
-    """optax never fires, for -1 is below (1 - rtol)·(-1), and neither does PyTorch."""
+    """optax and PyTorch never reduce the rate, because -1 < (1 - rtol)·(-1) counts as an improvement."""
     constant = np.full(12, -1.0, np.float32)
     assert (followed(S.reduce_on_plateau(1.0, patience=2, relative_to="value"), constant) == 1).all()
     with relaxed():
@@ -172,7 +174,7 @@ def test_a_negative_metric_that_stands_still():
 
 
 def test_the_table_of_countings():
-    """At which evaluation a constant metric has the rate reduced, with patience 2, without and with a cooldown of 2."""
+    """A constant metric reduces the rate at these evaluations. The patience is 2 and the cooldown is 0 or 2."""
 
     def reduced_at(**options):
         found = followed(S.reduce_on_plateau(1.0, patience=2, **options), np.ones(13, np.float32))
@@ -200,11 +202,11 @@ def test_steps_without_a_metric_count_for_nothing():
 
 @pytest.mark.parametrize("field", ["learning_rate", "momentum", "weight_decay", "max_norm", "eps"])
 def test_drives_any_hyperparameter(field):
-    """What follows a metric equals the constant that it stands at."""
+    """The update equals the update with the schedule's present value as a constant."""
 
     def make(**values):
         values = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1, "max_norm": 1.0, "eps": 1e-6} | values
-        clip = gx.clip_by_global_norm(values.pop("max_norm"), values.pop("eps"))
+        clip = gx.clip_by_global_norm(values.pop("max_norm"), eps=values.pop("eps"))
         return gx.chain(clip, gx.sgd(**values, weight_decay_mode="after", momentum_form="velocity"))
 
     params, grads = tree(1), gradients(8)
@@ -213,7 +215,7 @@ def test_drives_any_hyperparameter(field):
     update = jax.jit(chex.assert_max_traces(tx.update, 1))
     chex.clear_trace_counter()
     for i, g in enumerate(grads):
-        now = 0.5 ** (1 + i // 2) if i else 0.5  # a plateau at every second evaluation from the third on
+        now = 0.5 ** (1 + i // 2) if i else 0.5  # from the third evaluation, every second evaluation ends a plateau
         constant = make(**{field: now})
         expected, _ = constant.update(g, state._replace(hyperparams={}), params)
         updates, state = update(g, state, params, value=jnp.asarray(1.0))
@@ -235,7 +237,7 @@ def test_one_name_is_one_plateau_and_the_scale_can_be_set():
     for _ in range(3):
         _, state = jax.jit(tx.update)(x, state, x, value=1.0)
     np.testing.assert_allclose(gx.hyperparams(tx, state)["scale_by_learning_rate.learning_rate"], 0.7 * 0.25, rtol=1e-6)
-    state = gx.set_hyperparams(state, scale=1.0)
+    state = gx.set_hyperparams(tx, state, scale=1.0)
     np.testing.assert_allclose(gx.hyperparams(tx, state)["scale_by_learning_rate.learning_rate"], 0.7, rtol=1e-6)
 
 
@@ -331,7 +333,7 @@ def test_complains():
         tx.update(x, gx.sgd(0.1).init(x), x, value=1.0)
     with pytest.raises(TypeError, match="initial_accumulator_value is what a slot starts from"):
         gx.adagrad(0.1, initial_accumulator_value=S.reduce_on_plateau(0.1)).init(x)
-    with pytest.raises(ValueError, match=r"scale_by_learning_rate: learning_rate must be in \[0, inf\), got -1"):
+    with pytest.raises(ValueError, match=r"sgd: learning_rate must be in \[0, inf\), got -1"):
         gx.sgd(S.reduce_on_plateau(-1.0))
 
 
@@ -348,9 +350,9 @@ def test_complains():
         ({"factor": 1.0}, r"factor must be in \[0, 1\)"),
         ({"min_value": -1.0}, "min_value must be in"),
         ({"min_change": -1.0}, "min_change must be in"),
-        ({"mode": "auto"}, "mode must be one of min, max"),
-        ({"counting": "optax"}, "counting must be one of pytorch, keras"),
-        ({"relative_to": "best"}, "relative_to must be one of magnitude, value"),
+        ({"mode": "auto"}, "mode must be one of 'min', 'max'"),
+        ({"counting": "optax"}, "counting must be one of 'pytorch', 'keras'"),
+        ({"relative_to": "best"}, "relative_to must be one of 'magnitude', 'value'"),
         ({"name": "a.b"}, "name must be an identifier"),
     ],
 )

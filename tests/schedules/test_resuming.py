@@ -1,4 +1,4 @@
-"""A run that goes on from step n, bit for bit: schedules offset by n, or the state kept."""
+"""A run resumed at step n equals the uninterrupted run bit for bit, with the saved state or with offset schedules."""
 
 import pickle
 
@@ -15,15 +15,15 @@ DECAY = S.exponential_decay(0.3, 70, 0.6)
 ALL = [
     S.constant(0.3),
     S.linear(0.3, 0.01, 150, 20),
-    S.polynomial(0.3, 0.01, 150, 1.7),
-    S.polynomial(0.3, 0.01, 30, 2.0, cycle=True),
+    S.polynomial(0.3, 0.01, 1.7, 150),
+    S.polynomial(0.3, 0.01, 2.0, 30, cycle=True),
     DECAY,
     S.exponential_decay(0.3, 17, 0.6, 10, staircase=True, end_value=0.01),
-    S.inverse_time_decay(0.3, 30, 0.7, 10),
+    S.inverse_time_decay(0.3, 30, 0.7, transition_begin=10),
     S.power_decay(0.3, 40, 0.75),
     S.inverse_sqrt(0.3, 50),
     S.piecewise_constant([0.3, 0.1, 0.02], [60, 120]),
-    S.piecewise_interpolate([0.3, 0.1, 0.02], [60, 120], "cosine"),
+    S.piecewise_interpolate([0.3, 0.1, 0.02], [60, 120], kind="cosine"),
     S.cosine_decay(0.3, 150, 0.1, 1.5),
     S.cosine_decay(0.3, 40, end_value=0.02, periodic=True),
     S.cosine_restarts(0.3, 20, 1.5, 0.8, 0.1),
@@ -34,7 +34,7 @@ ALL = [
     S.one_cycle(0.3, 173),
     S.one_cycle(0.3, 173, phases=3, kind="linear").momentum,
     S.join([S.linear(0.01, 0.3, 50), DECAY], [50]),
-    S.warmup(DECAY, 50, 0.01, "exponential"),
+    S.warmup(DECAY, 50, init_value=0.01, kind="exponential"),
     S.product(S.linear(0.0, 1.0, 50), DECAY),
     S.floor(DECAY, 0.1),
     S.scale(DECAY, 0.3),
@@ -77,7 +77,7 @@ def test_training_continues(n):
     half, state = _run(tx, params, tx.init(params), range(n))
     state = pickle.loads(pickle.dumps(jax.device_get(state)))
     kept, kept_end = _run(tx, half, state, range(n, UNTIL))
-    # A chain built anew counts from 0; the buffers go on.
+    # A new chain counts from 0, but starts from the saved buffers.
     again = gx.sgd(S.offset(cycle.learning_rate, n), momentum=S.offset(cycle.momentum, n))
     rebuilt, rebuilt_end = _run(again, half, again.init(half)._replace(stages=state.stages), range(n, UNTIL))
     for params, state in ((kept, kept_end), (rebuilt, rebuilt_end)):

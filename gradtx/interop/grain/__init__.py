@@ -1,4 +1,4 @@
-"""Grain's datasets with inputs scaled on the way: by statistics that stay, or that learn from what passes through."""
+"""Grain's datasets with scaled inputs: by statistics that stay fixed, or by statistics that learn from each element."""
 
 from gradtx.interop.grain._datasets import apply as apply
 from gradtx.interop.grain._datasets import learn as learn

@@ -1,25 +1,34 @@
-"""The dataset whose iterators learn, and how their statistics are kept in Grain's checkpoints."""
+"""A dataset with iterators that learn, and the form of their statistics in Grain's checkpoints."""
 
 import base64
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
 
 import grain  # type: ignore[import-not-found]
+import jax
 import numpy as np
 
-from gradtx._tools import flatten
+from gradtx._tools import Tree, flatten
 from gradtx.core import State, Transformation
-from gradtx.interop.grain._elements import Part, trained
+from gradtx.interop.grain._elements import Selection, trained
 
 KEY = "gradtx"
 
 
-class LearnIterDataset(grain.IterDataset):
-    """Passes elements on as `tx` makes them, learning from each."""
+class Encoded(TypedDict):
+    """An array as JSON holds it without loss: its bytes are little-endian, in base64."""
 
-    def __init__(self, parent: Any, tx: Transformation, state: State, part: Part):
+    dtype: str
+    shape: list[int]
+    data: str
+
+
+class LearnIterDataset(grain.IterDataset):
+    """Updates the inputs of each element and learns from them."""
+
+    def __init__(self, parent: grain.IterDataset, tx: Transformation, state: State, selection: Selection):
         super().__init__(parent)
-        self._learner = tx, state, part
+        self._learner = tx, state, selection
 
     def __iter__(self) -> "LearnDatasetIterator":
         return LearnDatasetIterator(self._parent.__iter__(), *self._learner)
@@ -29,13 +38,13 @@ class LearnIterDataset(grain.IterDataset):
 
 
 class LearnDatasetIterator(grain.DatasetIterator):
-    """Its checkpoint is that of its parent and the statistics."""
+    """An iterator that learns. Its checkpoint is the checkpoint of its parent and the statistics."""
 
-    def __init__(self, parent: Any, tx: Transformation, state: State, part: Part):
+    def __init__(self, parent: grain.DatasetIterator, tx: Transformation, state: State, selection: Selection):
         super().__init__(parent)
-        self._tx, self._state, self._part = tx, state, part
+        self._tx, self._state, self._selection = tx, state, selection
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Tree:
         if (workers := self._ctx.mp_context.process_count) > 1:
             raise ValueError(
                 f"learn: each of the {workers} workers of mp_prefetch would learn from its own share of the elements; "
@@ -44,14 +53,14 @@ class LearnDatasetIterator(grain.DatasetIterator):
         element = next(self._parent)
         if element is None:
             return None
-        element, self._state = self._part.run(lambda x: trained(self._tx, x, self._state), element)
+        element, self._state = self._selection.run(lambda x: trained(self._tx, x, self._state), element)
         return element
 
     def get_state(self) -> dict[str, Any]:
         return {"parent": self._parent.get_state(), KEY: encode(self._state)}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        statistics = decode(state[KEY], self._state)
+        statistics = decode("learn", state[KEY], self._state)
         self._parent.set_state(state["parent"])
         self._state = statistics
 
@@ -59,8 +68,13 @@ class LearnDatasetIterator(grain.DatasetIterator):
         return f"LearnDatasetIterator({self._tx!r})"
 
 
-def encode(state: State) -> dict[str, Any]:
-    """What JSON holds without loss: for each array its dtype, its shape and its bytes, the least first."""
+def as_iter_dataset(dataset: grain.MapDataset | grain.IterDataset) -> grain.IterDataset:
+    """The dataset itself, or a `MapDataset` as one that is read in order."""
+    return dataset.to_iter_dataset() if isinstance(dataset, grain.MapDataset) else dataset
+
+
+def encode(state: State) -> dict[str, Encoded]:
+    """Path → array, for each array of a state."""
     arrays = {code: np.asarray(leaf) for code, leaf in _leaves(state).items()}
     return {
         code: {
@@ -72,26 +86,21 @@ def encode(state: State) -> dict[str, Any]:
     }
 
 
-def decode(encoded: dict[str, Any], like: State) -> State:
-    """The state that was encoded, of the structure of another."""
-    flat, kinds = flatten(like), {code: (str(a.dtype), list(np.shape(a))) for code, a in _leaves(like).items()}
-    found = {code: (a["dtype"], a["shape"]) for code, a in encoded.items()}
-    if found != kinds:
-        wrong = next(code for code in {**kinds, **found} if found.get(code) != kinds.get(code))
+def decode(function: str, encoded: Mapping[str, Encoded], like: State) -> State:
+    """The encoded state, which must have the structure, shapes and dtypes of `like`; errors begin with `function`."""
+    expected = {code: _kind(str(a.dtype), np.shape(a)) for code, a in _leaves(like).items()}
+    given = {code: _kind(a["dtype"], a["shape"]) for code, a in encoded.items()}
+    if given != expected:
+        wrong = next(code for code in {**expected, **given} if given.get(code) != expected.get(code))
         raise ValueError(
-            f"learn: the checkpoint is of another transformation or of other inputs: {wrong} is "
-            f"{_kind(found.get(wrong))}, expected {_kind(kinds.get(wrong))}"
+            f"{function}: the checkpoint is of another transformation or of other inputs: {wrong} is "
+            f"{given.get(wrong, 'absent')}, expected {expected.get(wrong, 'absent')}"
         )
-    arrays = {
-        code: np.frombuffer(base64.b64decode(a["data"]), np.dtype(a["dtype"]).newbyteorder("<"))
-        .reshape(a["shape"])
-        .astype(a["dtype"])
-        for code, a in encoded.items()
-    }
-    return flat.unflatten([arrays.get(code) for code in flat.code()])
+    flat = flatten(like)
+    return flat.unflatten([_array(encoded[code]) if code in encoded else None for code in flat.code()])
 
 
-def entries(checkpoint: Any) -> Iterator[dict[str, Any]]:
+def entries(checkpoint: Tree) -> Iterator[dict[str, Encoded]]:
     """The encoded states in the checkpoint of an iterator."""
     if isinstance(checkpoint, dict):
         for key, value in checkpoint.items():
@@ -101,10 +110,16 @@ def entries(checkpoint: Any) -> Iterator[dict[str, Any]]:
             yield from entries(value)
 
 
-def _leaves(state: State) -> dict[str, Any]:
+def _leaves(state: State) -> dict[str, jax.Array]:
     flat = flatten(state)
     return {code: leaf for code, leaf in zip(flat.code(), flat.leaves, strict=True) if leaf is not None}
 
 
-def _kind(kind: Any) -> str:
-    return "absent" if kind is None else f"{kind[0]}{kind[1]}"
+def _array(encoded: Encoded) -> np.ndarray:
+    little_endian = np.dtype(encoded["dtype"]).newbyteorder("<")
+    flat = np.frombuffer(base64.b64decode(encoded["data"]), little_endian)
+    return flat.reshape(encoded["shape"]).astype(encoded["dtype"])
+
+
+def _kind(dtype: str, shape: tuple[int, ...] | list[int]) -> str:
+    return f"{dtype}{list(shape)}"

@@ -1,18 +1,28 @@
-"""PyTorch's optimizers, schedulers and batch normalisation under its names, arguments and defaults: `torch.optim` and
-`torch.nn` of version 2.13, without importing them.
+"""PyTorch's optimizers, schedulers and batch normalisation, under PyTorch's names, arguments and defaults.
 
-A line such as `optim.SGD(model.parameters(), lr=0.1, momentum=0.9)` needs another import and nothing else. The first
-argument is `params`, which decides nothing, since a transformation is given its parameters later; leave it out and name
-the others. `lr` and every other number may also be a schedule or tunable. `foreach`, `fused`, `capturable` and
-`differentiable` choose between implementations of one result, and are ignored.
+The names are those of `torch.optim`, `torch.optim.lr_scheduler` and `torch.nn` of version 2.13. PyTorch is not
+imported. A line such as `optim.SGD(model.parameters(), lr=0.1, momentum=0.9)` needs another import and nothing else.
 
-A scheduler of `torch.optim.lr_scheduler` is a schedule, to be given as `lr`, of the step of the chain: what PyTorch's
-has after as many calls of its `step`. `gradtx.schedules.per_epoch` makes it count epochs. Where PyTorch's takes the
-optimizer, it takes the learning rate: `StepLR(0.1, step_size=30)`. `CyclicLR` and `OneCycleLR`, which have the rate
-among their other arguments, and `SequentialLR`, whose schedulers have it, take nothing there:
-`OneCycleLR(max_lr=0.1, total_steps=100)`. The momentum that the two cycle is their `momentum`. With `last_epoch=n` a
-schedule goes on after its step n. `ReduceLROnPlateau` takes the rate first too, and follows the metrics that `update`
-is given.
+All optimizers take these arguments:
+
+- `params`, the first one, decides nothing, because a transformation is given its parameters later. Leave it out, and
+  name the other arguments. Parameter groups are refused.
+- `lr` and every other number may also be a schedule or tunable.
+- `maximize=True` takes -g in the place of the gradient g.
+- `foreach`, `fused`, `capturable` and `differentiable` choose between implementations of one result. They are accepted
+  and ignored, because code for PyTorch is full of them.
+
+An argument that PyTorch ignores because of another argument is an error here, such as the `dampening` of `SGD` without
+`momentum`.
+
+A scheduler becomes a schedule, to be given as `lr`. The schedule is a function of the step of the chain: its value at
+step t is that of PyTorch's scheduler after t calls of `step`. `gradtx.schedules.per_epoch` makes a schedule count
+epochs. PyTorch's schedulers take the optimizer first. Here the learning rate takes the place of the optimizer:
+`StepLR(0.1, step_size=30)`. `CyclicLR` and `OneCycleLR` take nothing there, because the learning rate is among their
+other arguments: `OneCycleLR(max_lr=0.1, total_steps=100)`. `SequentialLR` takes nothing there either, because its
+schedulers already have a learning rate. `CyclicLR` and `OneCycleLR` also cycle the momentum: pass their `.momentum` to
+the optimizer. With `last_epoch=n` a schedule goes on after step n. `ReduceLROnPlateau` takes the learning rate first
+too, and follows the metrics that `update` is given.
 """
 
 from gradtx.interop.torch._adam import Adam as Adam
@@ -20,6 +30,8 @@ from gradtx.interop.torch._adam import Adamax as Adamax
 from gradtx.interop.torch._adam import AdamW as AdamW
 from gradtx.interop.torch._adam import NAdam as NAdam
 from gradtx.interop.torch._adam import RAdam as RAdam
+from gradtx.interop.torch._cycles import CyclicLR as CyclicLR
+from gradtx.interop.torch._cycles import OneCycleLR as OneCycleLR
 from gradtx.interop.torch._layers import BatchNorm1d as BatchNorm1d
 from gradtx.interop.torch._layers import BatchNorm2d as BatchNorm2d
 from gradtx.interop.torch._layers import BatchNorm3d as BatchNorm3d
@@ -27,11 +39,9 @@ from gradtx.interop.torch._plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from gradtx.interop.torch._schedulers import ConstantLR as ConstantLR
 from gradtx.interop.torch._schedulers import CosineAnnealingLR as CosineAnnealingLR
 from gradtx.interop.torch._schedulers import CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts
-from gradtx.interop.torch._schedulers import CyclicLR as CyclicLR
 from gradtx.interop.torch._schedulers import ExponentialLR as ExponentialLR
 from gradtx.interop.torch._schedulers import LinearLR as LinearLR
 from gradtx.interop.torch._schedulers import MultiStepLR as MultiStepLR
-from gradtx.interop.torch._schedulers import OneCycleLR as OneCycleLR
 from gradtx.interop.torch._schedulers import PolynomialLR as PolynomialLR
 from gradtx.interop.torch._schedulers import SequentialLR as SequentialLR
 from gradtx.interop.torch._schedulers import StepLR as StepLR

@@ -1,129 +1,186 @@
-"""`torch.optim`'s Adam and its kin."""
+"""`torch.optim`'s Adam and the optimizers that descend from it."""
 
-from typing import Any
+from typing import Annotated
 
 from gradtx.core import Hyper, Transformation
-from gradtx.interop.torch._common import adaptive, constructor, mode
+from gradtx.interop._arguments import NonNegative
+from gradtx.interop.torch._common import BETAS, constructor, decays
 from gradtx.techniques import adam, adamax, nadam, radam
 
 
-@constructor()
+@constructor(
+    "* foreach maximize capturable differentiable fused", real=True, needs={"decoupled_weight_decay": "weight_decay"}
+)
 def Adam(
-    params: Any = None,
-    lr: Hyper = 1e-3,
-    betas: tuple[Hyper, Hyper] = (0.9, 0.999),
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0,
+    lr: NonNegative = 1e-3,
+    betas: Annotated[tuple[Hyper, Hyper], BETAS] = (0.9, 0.999),
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0,
     amsgrad: bool = False,
     *,
-    foreach: bool | None = None,
-    maximize: bool = False,
-    capturable: bool = False,
-    differentiable: bool = False,
-    fused: bool | None = None,
     decoupled_weight_decay: bool = False,
 ) -> Transformation:
-    """U = -lr·m̂ / (√v̂ + eps), of g + weight_decay·θ unless the decay is decoupled. See `gradtx.adam`.
+    """Adam divides averaged gradients by the root of averaged squares.
 
-    With amsgrad, the largest v so far, corrected as of today.
+    u = -lr·m̂ / (√v̂ + eps). See `gradtx.adam`.
+
+    Args:
+        params: Decides nothing; leave it out.
+        lr: The learning rate ≥ 0.
+        betas: The decay rates of m and of v, each in [0, 1).
+        eps: A number ≥ 0.
+        weight_decay: A number ≥ 0. weight_decay·θ is added to g, unless the decay is decoupled.
+        amsgrad: Use the largest v so far, corrected by the bias of the present step.
+        decoupled_weight_decay: Add -lr·weight_decay·θ to u, and nothing to g.
+        foreach, capturable, differentiable, fused: Change no result.
+        maximize: Take -g in the place of g.
+
+    Raises:
+        ValueError: An argument is out of its range, or `decoupled_weight_decay` is given without `weight_decay`.
+        NotImplementedError: `params` are parameter groups.
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980.
 
     >>> from gradtx.interop import torch
     >>> torch.Adam(lr=3e-4, amsgrad=True)
     by_parts(chain(scale_by_adam(amsgrad='raw'), scale_by_learning_rate(0.0003)))
     """
-    tx = adam(
+    return adam(
         lr,
-        *betas,
-        eps,
+        b1=betas[0],
+        b2=betas[1],
+        eps=eps,
         amsgrad="raw" if amsgrad else None,
-        weight_decay=weight_decay,
-        weight_decay_mode=mode(decoupled_weight_decay),
+        **decays(weight_decay, "decoupled" if decoupled_weight_decay else "coupled"),
     )
-    return adaptive("Adam", params, maximize, tx)
 
 
-@constructor()
+@constructor("* maximize foreach capturable differentiable fused", real=True)
 def AdamW(
-    params: Any = None,
-    lr: Hyper = 1e-3,
-    betas: tuple[Hyper, Hyper] = (0.9, 0.999),
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 1e-2,
+    lr: NonNegative = 1e-3,
+    betas: Annotated[tuple[Hyper, Hyper], BETAS] = (0.9, 0.999),
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 1e-2,
     amsgrad: bool = False,
-    *,
-    maximize: bool = False,
-    foreach: bool | None = None,
-    capturable: bool = False,
-    differentiable: bool = False,
-    fused: bool | None = None,
 ) -> Transformation:
-    """U = -lr·(m̂ / (√v̂ + eps) + weight_decay·θ). See `gradtx.adamw`."""
-    tx = adam(lr, *betas, eps, amsgrad="raw" if amsgrad else None, weight_decay=weight_decay)
-    return adaptive("AdamW", params, maximize, tx)
+    """AdamW is Adam with decoupled weight decay.
 
+    u = -lr·(m̂ / (√v̂ + eps) + weight_decay·θ). See `gradtx.adamw`.
 
-@constructor()
-def Adamax(
-    params: Any = None,
-    lr: Hyper = 2e-3,
-    betas: tuple[Hyper, Hyper] = (0.9, 0.999),
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0,
-    foreach: bool | None = None,
-    *,
-    maximize: bool = False,
-    differentiable: bool = False,
-    capturable: bool = False,
-) -> Transformation:
-    """G' = g + weight_decay·θ, v = max(betas[1]·v, |g'| + eps), u = -lr·m̂ / v. See `gradtx.adamax`."""
-    tx = adamax(lr, *betas, eps, weight_decay=weight_decay, weight_decay_mode="coupled")
-    return adaptive("Adamax", params, maximize, tx)
+    Args:
+        params: Decides nothing; leave it out.
+        lr: The learning rate ≥ 0.
+        betas: The decay rates of m and of v, each in [0, 1).
+        eps: A number ≥ 0.
+        weight_decay: A number ≥ 0.
+        amsgrad: Use the largest v so far, corrected by the bias of the present step.
+        maximize: Take -g in the place of g.
+        foreach, capturable, differentiable, fused: Change no result.
 
+    Raises:
+        ValueError: An argument is out of its range.
+        NotImplementedError: `params` are parameter groups.
 
-@constructor()
-def NAdam(
-    params: Any = None,
-    lr: Hyper = 2e-3,
-    betas: tuple[Hyper, Hyper] = (0.9, 0.999),
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0,
-    momentum_decay: Hyper = 4e-3,
-    decoupled_weight_decay: bool = False,
-    *,
-    foreach: bool | None = None,
-    maximize: bool = False,
-    capturable: bool = False,
-    differentiable: bool = False,
-) -> Transformation:
-    """Adam with Nesterov's look-ahead, its weights on Dozat's schedule 1 - 0.96^(t·momentum_decay) / 2.
-
-    See `gradtx.nadam`.
+    Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
     """
-    tx = nadam(lr, *betas, eps, momentum_decay, weight_decay, mode(decoupled_weight_decay))
-    return adaptive("NAdam", params, maximize, tx)
+    decay = decays(weight_decay, "decoupled")
+    return adam(lr, b1=betas[0], b2=betas[1], eps=eps, amsgrad="raw" if amsgrad else None, **decay)
 
 
-@constructor()
-def RAdam(
-    params: Any = None,
-    lr: Hyper = 1e-3,
-    betas: tuple[Hyper, Hyper] = (0.9, 0.999),
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0,
-    decoupled_weight_decay: bool = False,
-    *,
-    foreach: bool | None = None,
-    maximize: bool = False,
-    capturable: bool = False,
-    differentiable: bool = False,
+@constructor("foreach * maximize differentiable capturable", real=True)
+def Adamax(
+    lr: NonNegative = 2e-3,
+    betas: Annotated[tuple[Hyper, Hyper], BETAS] = (0.9, 0.999),
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0,
 ) -> Transformation:
-    """Rectified Adam, with eps added to the uncorrected √v. See `gradtx.radam`."""
-    tx = radam(
-        lr,
-        *betas,
-        eps,
-        eps_hat=True,
-        weight_decay=weight_decay,
-        weight_decay_mode=mode(decoupled_weight_decay),
-    )
-    return adaptive("RAdam", params, maximize, tx)
+    """AdaMax is Adam with the largest recent gradient in the place of the mean square.
+
+    g' = g + weight_decay·θ, v = max(betas[1]·v, |g'| + eps), u = -lr·m̂ / v. See `gradtx.adamax`.
+
+    Args:
+        params: Decides nothing; leave it out.
+        lr: The learning rate ≥ 0.
+        betas: The decay rates of m and of v, each in [0, 1).
+        eps: A number ≥ 0.
+        weight_decay: A number ≥ 0.
+        foreach, differentiable, capturable: Change no result.
+        maximize: Take -g in the place of g.
+
+    Raises:
+        ValueError: An argument is out of its range.
+        NotImplementedError: `params` are parameter groups.
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980, §7.1.
+    """
+    return adamax(lr, b1=betas[0], b2=betas[1], eps=eps, **decays(weight_decay))
+
+
+@constructor(
+    "* foreach maximize capturable differentiable", real=True, needs={"decoupled_weight_decay": "weight_decay"}
+)
+def NAdam(
+    lr: NonNegative = 2e-3,
+    betas: Annotated[tuple[Hyper, Hyper], BETAS] = (0.9, 0.999),
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0,
+    momentum_decay: NonNegative = 4e-3,
+    decoupled_weight_decay: bool = False,
+) -> Transformation:
+    """NAdam is Adam with Nesterov's look-ahead.
+
+    The decay rate of m at step t is betas[0]·(1 - 0.96^(t·momentum_decay) / 2), Dozat's schedule. See `gradtx.nadam`.
+
+    Args:
+        params: Decides nothing; leave it out.
+        lr: The learning rate ≥ 0.
+        betas: The decay rates of m and of v, each in [0, 1).
+        eps: A number ≥ 0.
+        weight_decay: A number ≥ 0. weight_decay·θ is added to g, unless the decay is decoupled.
+        momentum_decay: A number ≥ 0.
+        decoupled_weight_decay: Add -lr·weight_decay·θ to u, and nothing to g.
+        foreach, capturable, differentiable: Change no result.
+        maximize: Take -g in the place of g.
+
+    Raises:
+        ValueError: An argument is out of its range, or `decoupled_weight_decay` is given without `weight_decay`.
+        NotImplementedError: `params` are parameter groups.
+
+    Source: Dozat 2016, "Incorporating Nesterov momentum into Adam".
+    """
+    decay = decays(weight_decay, "decoupled" if decoupled_weight_decay else "coupled")
+    return nadam(lr, b1=betas[0], b2=betas[1], eps=eps, momentum_decay=momentum_decay, **decay)
+
+
+@constructor(
+    "* foreach maximize capturable differentiable", real=True, needs={"decoupled_weight_decay": "weight_decay"}
+)
+def RAdam(
+    lr: NonNegative = 1e-3,
+    betas: Annotated[tuple[Hyper, Hyper], BETAS] = (0.9, 0.999),
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0,
+    decoupled_weight_decay: bool = False,
+) -> Transformation:
+    """RAdam is Adam that takes plain momentum steps until its second moment is worth dividing by.
+
+    eps is added to the uncorrected √v. See `gradtx.radam` for the equation.
+
+    Args:
+        params: Decides nothing; leave it out.
+        lr: The learning rate ≥ 0.
+        betas: The decay rates of m and of v, each in [0, 1).
+        eps: A number ≥ 0.
+        weight_decay: A number ≥ 0. weight_decay·θ is added to g, unless the decay is decoupled.
+        decoupled_weight_decay: Add -lr·weight_decay·θ to u, and nothing to g.
+        foreach, capturable, differentiable: Change no result.
+        maximize: Take -g in the place of g.
+
+    Raises:
+        ValueError: An argument is out of its range, or `decoupled_weight_decay` is given without `weight_decay`.
+        NotImplementedError: `params` are parameter groups.
+
+    Source: Liu et al. 2020, arXiv:1908.03265.
+    """
+    decay = decays(weight_decay, "decoupled" if decoupled_weight_decay else "coupled")
+    return radam(lr, b1=betas[0], b2=betas[1], eps=eps, eps_hat=True, **decay)

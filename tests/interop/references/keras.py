@@ -1,17 +1,17 @@
 """Keras's optimizers in float64 numpy, under Keras's names, in its order and with its defaults.
 
-Each is `step(g, p, t, s, **arguments) -> p` for one array: t counts from 1 and s is a dictionary that the step keeps.
-What Keras does to all variables before an optimizer's own step is in `before`.
+Each is `step(g, p, t, s, **arguments) -> p` for one array: t counts from 1, and s is a dictionary with
+the state. `before` has the changes that Keras makes to all variables before the step of an optimizer.
 """
 
 import numpy as np
 
 
 def before(gs, ps, learning_rate, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None):
-    """All gradients and parameters as an optimizer's own step sees them.
+    """All gradients and parameters as the step of an optimizer sees them.
 
-    Clipping goes first, by one rule at most, and a limit of zero is none. Every optimizer decays in the same way: at
-    the learning rate of the step, without any part in its moments.
+    Clipping comes first, by one rule at most. A limit of 0 is no limit. Every optimizer decays in the same form: by
+    the learning rate of the step, and outside of its moments.
     """
     norms = [np.sqrt((g**2).sum()) for g in gs]
     if clipnorm:
@@ -64,7 +64,7 @@ def Adam(g, p, t, s, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7
 
 
 def AdamW(g, p, t, s, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False):
-    # Its decay of 0.004, where none is given, is the trajectory's concern.
+    # trajectories.py adds the default decay of 0.004.
     return Adam(g, p, t, s, learning_rate, beta_1, beta_2, epsilon, amsgrad)
 
 
@@ -102,7 +102,7 @@ def Ftrl(
     beta=0.0,
 ):
     n = s.get("n", initial_accumulator_value)
-    s["n"] = n + g**2  # of the gradient alone, the shrinkage is not in it
+    s["n"] = n + g**2  # of the gradient without the shrinkage
     old, new = n ** (-learning_rate_power), s["n"] ** (-learning_rate_power)
     s["z"] = s.get("z", 0) + g + 2 * l2_shrinkage_regularization_strength * p - (new - old) / learning_rate * p
     quadratic = new / learning_rate + 2 * (l2_regularization_strength + beta / (2 * learning_rate))

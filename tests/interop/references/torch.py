@@ -1,13 +1,14 @@
 """PyTorch's optimizers in float64 numpy, under PyTorch's names, in its order and with its defaults.
 
-Each is `step(g, p, t, s, **arguments) -> p` for one array: t counts from 1 and s is a dictionary that the step keeps.
+Each is `step(g, p, t, s, **arguments) -> p` for one array: t counts from 1, and s is a dictionary with
+the state.
 """
 
 import numpy as np
 
 
 def _gradient(g, p, weight_decay, maximize):
-    """PyTorch's decay is a part of the gradient, and it pulls towards zero even where the objective is maximized."""
+    """PyTorch's decay is a part of the gradient. It pulls towards zero also if the objective is maximized."""
     return (-g if maximize else g) + weight_decay * p
 
 
@@ -20,7 +21,7 @@ def _moments(g, t, s, betas):
 
 
 def _decayed(g, p, lr, weight_decay, decoupled, maximize):
-    """(gradient, parameter) after the decay, wherever it goes."""
+    """(gradient, parameter) after the decay, coupled or decoupled."""
     if decoupled:
         return _gradient(g, p, 0, maximize), p * (1 - lr * weight_decay)
     return _gradient(g, p, weight_decay, maximize), p
@@ -141,7 +142,7 @@ def ASGD(g, p, t, s, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0, ma
     eta = s.get("eta", lr)
     s["eta"] = lr / (1 + lambd * lr * t) ** alpha
     p = p * (1 - lambd * eta) - eta * _gradient(g, p, weight_decay, maximize)
-    # Kept beside the parameters, which it does not change: PyTorch's `ax`.
+    # PyTorch's `ax`, an average that does not change the parameters.
     s["average"] = s.get("average", 0) + (p - s.get("average", 0)) * s.get("share", 1)
     s["share"] = 1 / max(1, t - t0)
     return p
