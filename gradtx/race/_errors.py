@@ -1,7 +1,9 @@
 """Errors in the input of a user. Each becomes one line on stderr and exit code 2."""
 
+import ast
 import difflib
 from collections.abc import Iterable
+from typing import NoReturn
 
 
 class InputError(Exception):
@@ -15,6 +17,18 @@ class InputError(Exception):
         """Return one line of printable characters, whatever the input contained."""
         text = f"{self.program}: error: {self}"
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def fail_at(text: str, place: ast.expr | ast.keyword | BaseException | int, message: str) -> NoReturn:
+    """Complain about a place in a text: a node of its syntax tree, an error of Python's parser, or a position."""
+    line = (getattr(place, "lineno", 1) or 1) - 1
+    before, here = text.split("\n")[:line], [*text.split("\n"), ""][line]
+    if isinstance(place, ast.expr | ast.keyword):  # in bytes
+        start = len(here.encode()[: place.col_offset].decode())
+    else:
+        start = place if isinstance(place, int) else max(getattr(place, "offset", 1) or 1, 1) - 1
+    start = getattr(place, "start", start + sum(len(passed) + 1 for passed in before))
+    raise InputError(f"{shorten(text)}, column {start + 1}: {message[:600] if text else 'found the end'}")
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gradtx as gx
-from gradtx.core import Hyper
 
-OPTIMIZERS: dict[str, tuple[float, Callable[[Hyper], gx.Transformation]]] = {
+OPTIMIZERS: dict[str, tuple[float, Callable[[float | Callable[[Any], Any]], gx.Transformation]]] = {
     "sgd": (0.1, lambda rate: gx.sgd(rate)),
     "momentum": (0.03, lambda rate: gx.sgd(rate, momentum=0.9)),
     "rmsprop": (0.001, lambda rate: gx.rmsprop(rate)),
