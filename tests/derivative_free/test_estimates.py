@@ -204,7 +204,7 @@ def test_bad_arguments(make, error, message):
         (lambda p: jnp.ones(3), False, r"must return a real scalar, got float32 of shape \(3,\)"),
         (lambda p: 1j, False, r"must return a real scalar, got complex64 of shape \(\)"),
         (lambda p: None, False, "must return a real scalar, got NoneType"),
-        (lambda p: 1.0, True, "with has_aux, value_fn must return a pair, got float"),
+        (lambda p: 1.0, True, r"with has_aux, value_fn must return a pair \(value, aux\), got float"),
     ],
 )
 def test_bad_values(make, value_fn, has_aux, message):

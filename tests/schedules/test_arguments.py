@@ -14,7 +14,8 @@ from tests.test_surface import SCHEDULES
 
 S = gx.schedules
 STEPS = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 5, 5.5, 6, 7, 9, 12, 16, 23, 31], np.float32)
-METRICS = np.array([sign * metrics(seed) for seed in range(1, 9) for sign in (1, -1)])
+SLOW = np.asarray(300 - 0.0015 * np.arange(240), np.float32)  # between the absolute and the relative threshold
+METRICS = np.array([SLOW, *(sign * metrics(seed) for seed in range(1, 9) for sign in (1, -1))])
 CURVE = S.linear(0.5, 0.1, 20)
 # Legal values by argument, those that switch something off among them; the last is the one for a required argument.
 VALUES = {
@@ -70,7 +71,7 @@ VALUES = {
     "atol": [0.0, 1e-3],
     "cooldown": [0, 2],
     "accumulation_size": [1, 2],
-    "min_change": [0.0, 0.004],
+    "min_change": [0.0, 0.02],
     "mode": ["min", "max"],
     "counting": ["pytorch", "keras"],
     "relative_to": ["magnitude", "value"],

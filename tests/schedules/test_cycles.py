@@ -217,7 +217,7 @@ def test_arguments_may_be_traced():
     [
         (lambda: S.cyclic(0.1, 0.5, 0), "cyclic: up_steps must be in .* got 0"),
         (lambda: S.cyclic(0.1, 0.5, 5, -1), "cyclic: down_steps must be in .* got -1"),
-        (lambda: S.cyclic(0.1, 0.5, 5, kind="square"), "cyclic: kind must be one of triangular, .* got 'square'"),
+        (lambda: S.cyclic(0.1, 0.5, 5, kind="square"), "cyclic: kind must be one of 'triangular', .* got 'square'"),
         (lambda: S.cyclic(0.1, 0.5, 5, kind="exp_range", decay_rate=1.1), r"cyclic: decay_rate .* \(0, 1\], got 1.1"),
         (lambda: S.cyclic(0.1, 0.5, 5, kind="exp_range", decay_rate=0), r"cyclic: decay_rate .* \(0, 1\], got 0"),
         (
@@ -243,8 +243,8 @@ def test_arguments_may_be_traced():
             "one_cycle: pct_final=0.9 has no effect with phases=2 and knots='pytorch'; set",
         ),
         (lambda: S.one_cycle(0.1, 9, phases=4), "one_cycle: phases must be one of 2, 3, got 4"),
-        (lambda: S.one_cycle(0.1, 9, kind="cos"), "one_cycle: kind must be one of cosine, linear, got 'cos'"),
-        (lambda: S.one_cycle(0.1, 9, knots="keras"), "one_cycle: knots must be one of pytorch, optax, got 'keras'"),
+        (lambda: S.one_cycle(0.1, 9, kind="cos"), "one_cycle: kind must be one of 'cosine', 'linear', got 'cos'"),
+        (lambda: S.one_cycle(0.1, 9, knots="keras"), "one_cycle: knots must be one of 'pytorch', 'optax', got 'keras'"),
         (lambda: S.one_cycle(0.1, 9, div_factor=0), "one_cycle: div_factor must be in .* got 0"),
         (lambda: S.one_cycle(0.1, 9, final_div_factor=-1), "one_cycle: final_div_factor must be in .* got -1"),
         (lambda: S.one_cycle(0.1, 9, base_momentum=1), r"one_cycle: base_momentum must be in \[0, 1\), got 1"),

@@ -197,7 +197,7 @@ def test_arguments_may_be_traced():
         (lambda: S.piecewise_interpolate([1.0, 2], [-1]), r"boundaries\[0\] must be in .* got -1"),
         (
             lambda: S.piecewise_interpolate([1.0, 2], [1], kind="cubic"),
-            "kind must be one of linear, cosine, got 'cubic'",
+            "kind must be one of 'linear', 'cosine', got 'cubic'",
         ),
         (lambda: S.join([1.0, 2.0], []), "schedules must be one more than the 0 boundaries, got 2"),
         (lambda: S.warmup(1.0, -1), "steps must be in .* got -1"),

@@ -333,7 +333,7 @@ def test_complains():
         tx.update(x, gx.sgd(0.1).init(x), x, value=1.0)
     with pytest.raises(TypeError, match="initial_accumulator_value must be a number, because a slot starts from it"):
         gx.adagrad(0.1, initial_accumulator_value=S.reduce_on_plateau(0.1)).init(x)
-    with pytest.raises(ValueError, match=r"scale_by_learning_rate: learning_rate must be in \[0, inf\), got -1"):
+    with pytest.raises(ValueError, match=r"sgd: learning_rate must be in \[0, inf\), got -1"):
         gx.sgd(S.reduce_on_plateau(-1.0))
 
 
@@ -350,9 +350,9 @@ def test_complains():
         ({"factor": 1.0}, r"factor must be in \[0, 1\)"),
         ({"min_value": -1.0}, "min_value must be in"),
         ({"min_change": -1.0}, "min_change must be in"),
-        ({"mode": "auto"}, "mode must be one of min, max"),
-        ({"counting": "optax"}, "counting must be one of pytorch, keras"),
-        ({"relative_to": "best"}, "relative_to must be one of magnitude, value"),
+        ({"mode": "auto"}, "mode must be one of 'min', 'max'"),
+        ({"counting": "optax"}, "counting must be one of 'pytorch', 'keras'"),
+        ({"relative_to": "best"}, "relative_to must be one of 'magnitude', 'value'"),
         ({"name": "a.b"}, "name must be an identifier"),
     ],
 )
