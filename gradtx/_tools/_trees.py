@@ -22,7 +22,7 @@ class Flat(NamedTuple):
         """The tree of the same structure with other leaves."""
         return jax.tree.unflatten(self.treedef, leaves)
 
-    def map_trained(self, f: Callable[[ArrayLike], object]) -> Any:
+    def map_trained(self, f: Callable[..., object]) -> Any:
         """The tree with `f(leaf)` in the place of each trained leaf, and None in the place of the others."""
         return self.unflatten([f(leaf) if is_trainable(leaf) else None for leaf in self.leaves])
 

@@ -29,7 +29,7 @@ class AboveZero(Interval):
     hyper: bool = False
     advice: str = ""
 
-    def check(self, where: str, value: Number) -> Number:
+    def check(self, where: str, value: object) -> Number:
         concrete = is_real_scalar(value) and not isinstance(value, jax.Array)
         if concrete and value == 0 and self.advice:
             raise ValueError(f"{where} must be in {self}, got {code_of(value)}; {self.advice}")

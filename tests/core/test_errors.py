@@ -311,9 +311,11 @@ def test_set_hyperparams():
 
 
 def test_calls_without_an_argument_name_the_function():
-    with pytest.raises(TypeError, match=r"apply_gradients: the argument state is missing; write apply_gradients\(state="):
+    with pytest.raises(
+        TypeError, match=r"apply_gradients: the argument state is missing; write apply_gradients\(state="
+    ):
         gx.apply_gradients(gx.sgd(0.1), jnp.ones(2), params=jnp.ones(2), value=1.0)
     with pytest.raises(TypeError, match="apply_updates: unknown argument roundign; did you mean rounding"):
         gx.apply_updates(jnp.ones(2), jnp.ones(2), roundign="nearest")
-    with pytest.raises(TypeError, match="stacked: takes 2 positional arguments .* name the others, as in axis=1"):
+    with pytest.raises(TypeError, match=r"stacked: takes 2 positional arguments .* name the others, as in axis=1"):
         gx.stacked("*", gx.clip_by_norm(1.0), 1)

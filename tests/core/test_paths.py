@@ -204,7 +204,9 @@ def test_the_dtype_is_that_of_the_parameter():
     tx = gx.only(halves, gx.sgd(2.0))
     updates, state = tx.update(grads, tx.init(params), params)
     assert [float(updates[k][0]) for k in "hf"] == [-2, 1]
-    with pytest.raises(ValueError, match=r"reads the dtype of a parameter, which is unknown without the parameters; call update"):
+    with pytest.raises(
+        ValueError, match=r"reads the dtype of a parameter, which is unknown without the parameters; call update"
+    ):
         tx.update(grads, state)
     by_tree = gx.only(lambda params: jax.tree.map(lambda x: x.dtype == jnp.bfloat16, params), gx.sgd(2.0))
     with pytest.raises(ValueError, match=r"call update\(grads, state, params\)"):

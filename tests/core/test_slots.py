@@ -192,7 +192,7 @@ def test_an_author_hears_what_is_wrong():
 
     with pytest.raises(TypeError, match=r"Slot: a SCALAR is one number for the stage and takes neither like="):
         Slot(Role.SCALAR, like=lambda p: p)
-    with pytest.raises(TypeError, match="Slot: a SCALAR .* nor fill='param'"):
+    with pytest.raises(TypeError, match=r"Slot: a SCALAR .* nor fill='param'"):
         Slot(Role.SCALAR, fill="param")
     with pytest.raises(TypeError, match=r"Slot: dtype=int32 has no effect with Role\.HISTORY; give like=, or leave"):
         Slot(Role.HISTORY, dtype=np.dtype(np.int32))

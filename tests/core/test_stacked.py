@@ -168,7 +168,9 @@ def test_is_data_and_described():
 
 
 def test_what_would_change_nothing_is_refused():
-    with pytest.raises(TypeError, match=r"stacked: it has no effect on scale_by_learning_rate\(0\.1\), because no rule"):
+    with pytest.raises(
+        TypeError, match=r"stacked: it has no effect on scale_by_learning_rate\(0\.1\), because no rule"
+    ):
         gx.stacked("*", gx.sgd(0.1))
     with pytest.raises(TypeError, match=r"stacked: gradtx cannot look into <optax\.scale_by_adam>"):
         gx.stacked("*", optax.scale_by_adam())
