@@ -115,7 +115,6 @@ def _mismatch(name: str, signature: inspect.Signature, args: Sequence[object], k
     kinds = {p.kind for p in signature.parameters.values()}
     named = {n: p for n, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     positional = [n for n, p in named.items() if p.kind is not p.KEYWORD_ONLY]
-    required = [n for n, p in named.items() if p.default is p.empty]
     by_position = positional[: len(args)]
     for argument in kwargs:
         if argument not in named and inspect.Parameter.VAR_KEYWORD not in kinds:
@@ -127,7 +126,8 @@ def _mismatch(name: str, signature: inspect.Signature, args: Sequence[object], k
     for argument in by_position:
         if argument in kwargs:
             return f"{argument} is given twice, by position and by name; give it once"
-    missing = next(argument for argument in required if argument not in (*by_position, *kwargs))
+    given = {*by_position, *kwargs}
+    missing = next(n for n, p in named.items() if p.default is p.empty and n not in given)
     return f"the argument {missing} is missing; write {name}({missing}=...)"
 
 

@@ -16,7 +16,7 @@ from gradtx._tools._record import Record
 from gradtx._tools._types import Number
 from gradtx._tools._words import code_of, is_key, summary
 
-Change: TypeAlias = Callable[[object], Any]
+Change: TypeAlias = Callable[[Any], Any]
 """A function from a number or a schedule to another one, or to an error."""
 
 

@@ -3,7 +3,7 @@
 import fnmatch
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, TypeGuard
 
 import jax
@@ -205,13 +205,16 @@ def _by_path(selector: BoolTree, trained: Trained, where: str) -> dict[int, bool
         else:
             chosen[i] = booleans[covering]
     if missing:
-        children = [f"{path}/" for path, _ in trained.values()]
-        surplus = [path for path in booleans if not any(child.startswith(f"{path}/") for child in children)]
-        more = f", but has one for {', '.join(surplus[:3])}" if surplus else ""
-        raise ValueError(
-            f"{where} must be a tree of booleans like the parameters: it has none for {', '.join(missing[:3])}{more}"
-        )
+        difference = _difference(booleans, missing, trained)
+        raise ValueError(f"{where} must be a tree of booleans like the parameters: {difference}")
     return chosen
+
+
+def _difference(booleans: Mapping[str, bool], missing: list[str], trained: Trained) -> str:
+    children = [f"{path}/" for path, _ in trained.values()]
+    surplus = [path for path in booleans if not any(child.startswith(f"{path}/") for child in children)]
+    more = f", but has one for {', '.join(surplus[:3])}" if surplus else ""
+    return f"it has none for {', '.join(missing[:3])}{more}"
 
 
 def _is_plain(value: object) -> TypeGuard[str | re.Pattern[str] | Callable[..., object]]:

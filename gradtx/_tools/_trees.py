@@ -22,7 +22,7 @@ class Flat(NamedTuple):
         """The tree of the same structure with other leaves."""
         return jax.tree.unflatten(self.treedef, leaves)
 
-    def map_trained(self, f: Callable[[ArrayLike], object]) -> Any:
+    def map_trained(self, f: Callable[..., object]) -> Any:
         """The tree with `f(leaf)` in the place of each trained leaf, and None in the place of the others."""
         return self.unflatten([f(leaf) if is_trainable(leaf) else None for leaf in self.leaves])
 
@@ -88,11 +88,11 @@ def widen(leaf: ArrayLike) -> jax.Array:
     return jnp.asarray(leaf, wide(dtype_of(leaf)))
 
 
-def map_trained(f: Callable[..., object], tree: Tree, *rest: Tree) -> Any:
+def map_trained(f: Callable[..., object], tree: Tree, *others: Tree) -> Any:
     """Applies `f` to the trained leaves of `tree` and to the leaves of the other trees at the same places.
 
     None is in the place of each leaf of `tree` that is not trained, such as an integer.
     """
-    flat, others = flatten(tree), [flatten(other).leaves for other in rest]
-    leaves = zip(flat.leaves, *others, strict=True)
+    flat, further = flatten(tree), [flatten(other).leaves for other in others]
+    leaves = zip(flat.leaves, *further, strict=True)
     return flat.unflatten([f(*xs) if is_trainable(xs[0]) else None for xs in leaves])

@@ -125,11 +125,8 @@ def _depths_from_names(params: Params, where: str) -> dict[int, int]:
         level = level.opened(container)
     numbers = level.numbers
     if not _is_one_sequence(numbers, {name for i, name in level.layers.items() if len(params[i][1].shape) > 1}):
-        names = sorted(set(level.names.values())) or [path for path, _ in params.values()]
-        raise ValueError(
-            f"{where}: depth cannot be read off the names {_quoted(names)} in {'/'.join(level.above) or 'the tree'}: "
-            f"{_problem(level)}; give it, as a function of the path or as globs from input to output"
-        )
+        advice = "give it, as a function of the path or as globs from input to output"
+        raise ValueError(f"{where}: {_problem(level, params)}; {advice}")
     order = sorted({number for _, number in numbers.values()})
     depth_of = {i: 1 + order.index(numbers[name][1]) for i, name in level.names.items() if name in numbers}
     for i, path in (level.inside | level.outside).items():
@@ -137,10 +134,15 @@ def _depths_from_names(params: Params, where: str) -> dict[int, int]:
     return _from_zero(depth_of)
 
 
-def _problem(level: Level) -> str:
+def _problem(level: Level, params: Params) -> str:
+    names = sorted(set(level.names.values())) or [path for path, _ in params.values()]
+    reason = "nothing is numbered"
     if level.numbers:
-        return "the numbers are not of one sequence"
-    return f"{_quoted(sorted(level.containers))} each have layers" if level.containers else "nothing is numbered"
+        reason = "the numbers are not of one sequence"
+    elif level.containers:
+        reason = f"{_quoted(sorted(level.containers))} each have layers"
+    place = "/".join(level.above) or "the tree"
+    return f"depth cannot be read off the names {_quoted(names)} in {place}: {reason}"
 
 
 def _from_zero(depth_of: Mapping[int, int]) -> dict[int, int]:

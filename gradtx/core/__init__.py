@@ -16,8 +16,8 @@ The pieces compose like this:
   like the parameters.
 
 `init` makes the state from the parameters. `update` checks its arguments, resolves the hyperparameters of the step,
-and runs segment after segment. `_rule.py` and `_tree_stage.py` are for authors of techniques. `_stage.py` says which
-parameters a technique sees. `_lift.py`, `_step.py` and `_leaf.py` run the stages.
+and runs segment after segment. `_rule.py` and `_tree_stage.py` are for authors of techniques. `_stage.py` is about the
+parameters that a technique sees. `_lift.py`, `_step.py` and `_leaf.py` run the stages.
 """
 
 from gradtx._tools import Bound as Bound

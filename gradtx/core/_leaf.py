@@ -30,13 +30,7 @@ Finish: TypeAlias = Literal["update"] | Rounding
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Now:
-    """The values that all rules and all arrays share at a step.
-
-    Attributes:
-        step, count: See `At`.
-        value: The extra argument `value`, if a rule needs it.
-        key: The key for stochastic rounding.
-    """
+    """The values that all rules and all arrays of a step share; see `At`. `key` is for stochastic rounding."""
 
     step: jax.Array
     count: jax.Array
@@ -163,7 +157,7 @@ def measure(
     lists: Lists,
     now: Now,
     scalars: RuleScalars,
-    value_fn: Callable[..., Any] | None = None,
+    value_fn: Any = None,
 ) -> dict[str, Any]:
     """The scalars that a rule prepares and, if it has scope TREE, measures on all gradients, each in its dtype."""
     dtype = max(dtypes, key=lambda d: d.itemsize, default=np.dtype(np.float32))

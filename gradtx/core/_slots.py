@@ -14,6 +14,7 @@ from gradtx._tools import (
     Tunable,
     check_leaves,
     check_structure,
+    code_of,
     dtype_of,
     full_like,
     is_complex,
@@ -98,7 +99,7 @@ def start(name: str, technique: Technique, spec: Slot) -> Any:
     fill = getattr(technique, spec.fill) if isinstance(spec.fill, str) and spec.fill != "param" else spec.fill
     fill = fill.value if isinstance(fill, Tunable) else fill
     if callable(fill) or isinstance(fill, Stateful):
-        raise TypeError(f"{name}: {spec.fill} must be a number, because a slot starts from it, got {fill}")
+        raise TypeError(f"{name}: {spec.fill} must be a number, because a slot starts from it, got {code_of(fill)}")
     return fill
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """What the compiled function of a leaf depends on: dtypes of arithmetic and result, and its kind for each rule."""
+    """The dtypes of a leaf's arithmetic and result, and its kind for each rule. Its compiled function depends on them."""
 
     dtype: np.dtype
     out: np.dtype | None
@@ -105,10 +105,10 @@ class Step:
         visible = [i for i in self.active if rule.sees(i)]
         dtypes = tuple(self.dtypes[i] for i in visible)
         if rule.rule.scope is Scope.TREE:
-            slots = {name: [slot.leaves[i] for i in visible] for name, slot in rule.slots.items()}
-            param = _taken(self.params, visible) if "param" in needs else None
-            grad = _taken(self.grad, visible) if "grad" in needs else None
-            lists = Lists([self.values[i] for i in visible], slots, param, grad)
+            slots = {name: _taken(slot.leaves, visible) for name, slot in rule.slots.items()}
+            param = _taken(self.params.leaves, visible) if "param" in needs and self.params else None
+            grad = _taken(self.grad.leaves, visible) if "grad" in needs and self.grad else None
+            lists = Lists(_taken(self.values, visible), slots, param, grad)
         else:
             dtypes, lists = tuple(sorted(set(dtypes), key=str)), Lists()  # `prepare` sees no arrays
         now = Now(self.state.step, self.count, self.extra["value"] if "value" in needs else None)
@@ -214,5 +214,5 @@ def _leaf_call(rules: Sequence[Resolved], kind: Kind, finish: Finish | None) -> 
     return LeafCall(members, leaf_function(tuple(static), kind.dtype, kind.out, finish), scalars)
 
 
-def _taken(tree: Flat | None, numbers: Sequence[int]) -> list[Any] | None:
-    return None if tree is None else [tree.leaves[i] for i in numbers]
+def _taken(leaves: Sequence[Any], numbers: Sequence[int]) -> list[Any]:
+    return [leaves[i] for i in numbers]

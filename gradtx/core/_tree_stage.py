@@ -1,7 +1,7 @@
 """Stages that work on whole trees: wrappers around other transformations, and transformations of other libraries.
 
 A wrapper declares its transformations in `parts` and its arrays in `slots`. It runs a part by `run_part`, or by
-`run_part_if`, which costs nothing at a step where the condition does not hold.
+`run_part_if`, which costs nothing at a step if the condition does not hold.
 """
 
 import dataclasses

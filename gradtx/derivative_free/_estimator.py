@@ -147,7 +147,8 @@ class Estimator(Record):
 
     def _checked(self, result: ArrayLike | tuple[ArrayLike, Tree], has_aux: bool) -> tuple[jax.Array, Tree]:
         """The value and aux, which is None without `has_aux`."""
-        value, aux = result, None
+        value: Any = result
+        aux: Tree = None
         if has_aux:
             if not (isinstance(result, tuple) and len(result) == 2):
                 raise TypeError(

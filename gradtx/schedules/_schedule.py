@@ -29,12 +29,12 @@ class AboveZero(Interval):
     hyper: bool = False
     advice: str = ""
 
-    def check(self, where: str, value: Number) -> Number:
-        concrete = is_real_scalar(value) and not isinstance(value, jax.Array)
-        if concrete and value == 0 and self.advice:
-            raise ValueError(f"{where} must be in {self}, got {code_of(value)}; {self.advice}")
-        if concrete and 0 < value < _LEAST:
-            raise ValueError(f"{where} must be in {self}, got {code_of(value)}, which float32 rounds to 0")
+    def check(self, where: str, value: object) -> Number:
+        if is_real_scalar(value) and not isinstance(value, jax.Array):
+            if value == 0 and self.advice:
+                raise ValueError(f"{where} must be in {self}, got {code_of(value)}; {self.advice}")
+            if 0 < value < _LEAST:
+                raise ValueError(f"{where} must be in {self}, got {code_of(value)}, which float32 rounds to 0")
         return super().check(where, value)
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.tree_util import KeyEntry, KeyPath, keystr
+from jax.tree_util import KeyPath, keystr
 from jax.typing import ArrayLike
 
 from gradtx._tools import Interval, hyperparameters, summary
@@ -121,7 +121,7 @@ def _map_hyperparams(tree: T, change: Callable[[str, jax.Array], jax.Array], pre
     return jax.tree.map_with_path(visit, tree, is_leaf=lambda x: isinstance(x, State))
 
 
-def _word(key: KeyEntry) -> str:
+def _word(key: object) -> str:
     return keystr((key,), simple=True)
 
 

@@ -262,7 +262,7 @@ def test_depths_from_a_function_or_from_globs():
     with pytest.raises(ValueError, match=r"layerwise_decay: depth has no glob that matches 'Dense_0/bias', 'Dense_0/k"):
         gx.layerwise_decay(0.5, ("Conv*", "Batch*")).init(params)
     for answer, error in ((-1, ValueError), (True, TypeError), (0.5, TypeError), (None, TypeError)):
-        with pytest.raises(error, match=r"layerwise_decay: depth must give an integer.* for 'BatchNorm_0/bias'"):
+        with pytest.raises(error, match=r"layerwise_decay: depth must return an integer.* for 'BatchNorm_0/bias'"):
             gx.layerwise_decay(0.5, lambda path, answer=answer: answer).init(params)
 
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import gradtx as gx
@@ -50,3 +51,17 @@ def test_is_data():
         assert gx.by_parts(gx.by_parts(t)) == gx.by_parts(t)
     assert tx != gx.adamw(0.1)
     assert gx.by_parts(gx.rprop(0.1)) == gx.rprop(0.1)
+
+
+def test_reaches_the_transformations_of_a_wrapper():
+    tx = gx.switch(gx.adam(0.1), gx.lion(0.1), at=5)
+    split = gx.by_parts(tx)
+    assert split == gx.switch(gx.by_parts(gx.adam(0.1)), gx.by_parts(gx.lion(0.1)), at=5) == eval(repr(split), vars(gx))
+    params, grads = tree(1, np.complex64), gradients(8, np.complex64)
+    real, _, _ = trajectory(tx, pairs(params), [pairs(g) for g in grads])
+    assert_close(pairs(trajectory(split, params, grads)[0]), real)
+
+
+def test_transformations_that_it_cannot_change_are_refused():
+    with pytest.raises(TypeError, match=r"by_parts: gradtx cannot look into <optax\.scale_by_adam>"):
+        gx.by_parts(gx.chain(optax.scale_by_adam(), gx.sgd(0.1)))

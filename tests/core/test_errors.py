@@ -147,7 +147,7 @@ def test_a_foreign_stage_may_take_a_near_miss():
         (lambda: gx.sgd(0.1, momentum=0.9, momentum_form="ball"), ["momentum_form", "heavy_ball", "'ball'"]),
         (lambda: gx.trace(0.9, momentum_form="velocity"), ["trace: momentum_form must be one of", "'velocity'"]),
         (lambda: gx.adam(0.1, weight_decay=0.1, weight_decay_mode="l2"), ["weight_decay_mode", "coupled", "'l2'"]),
-        (lambda: gx.adam(0.1, amsgrad="yes"), ["adam: amsgrad must be one of 'raw', 'corrected', got 'yes'"]),
+        (lambda: gx.adam(0.1, amsgrad="yes"), ["adam: amsgrad must be one of 'raw', 'corrected', None, got 'yes'"]),
         (lambda: gx.rprop(0.1, eta_minus=0.0), ["rprop: eta_minus must be in (0, 1), got 0"]),
         (lambda: gx.rprop(0.1, eta_plus=1.0), ["rprop: eta_plus must be in (1, inf), got 1"]),
         (lambda: gx.rprop(0.1, min_step_size=1.0, max_step_size=0.1), ["rprop: min_step_size must be at most"]),
@@ -232,12 +232,12 @@ def test_state_of_another_chain():
 
 def test_schedule_that_gives_no_scalar():
     tx = gx.sgd(lambda step: jnp.ones(3))
-    with pytest.raises(ValueError, match="schedule of learning_rate must give a scalar"):
+    with pytest.raises(ValueError, match="schedule of learning_rate must return a scalar"):
         tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
 
 
 def test_a_slot_cannot_start_from_a_schedule():
-    with pytest.raises(TypeError, match="initial_scale is what a slot starts from"):
+    with pytest.raises(TypeError, match="initial_scale must be a number, because a slot starts from it"):
         gx.scale_by_rms(initial_scale=lambda step: 0.1).init(jnp.ones(2))
 
 
@@ -266,9 +266,9 @@ def test_rules_that_break_their_contract():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"rounding": "up"}, "rounding must be one of nearest, stochastic, got 'up'"),
-        ({"rounding": "stochastic"}, "stochastic rounding, and no other, takes a key"),
-        ({"key": jax.random.key(0)}, "stochastic rounding, and no other, takes a key"),
+        ({"rounding": "up"}, "rounding must be one of 'nearest', 'stochastic', got 'up'"),
+        ({"rounding": "stochastic"}, "rounding='stochastic' needs a PRNG key; give key="),
+        ({"key": jax.random.key(0)}, "key has no effect with rounding='nearest'; set rounding, or leave out key"),
     ],
 )
 def test_rounding(arguments, words):
@@ -297,7 +297,7 @@ def test_set_hyperparams():
     }.items():
         with pytest.raises(ValueError, match=words):
             gx.set_hyperparams(tx, state, **{name: 0.1})
-    with pytest.raises(ValueError, match=r"not kept in this state; construct the chain with learning_rate=gx.tunable"):
+    with pytest.raises(ValueError, match=r"is not in this state; construct the chain with learning_rate=gx.tunable"):
         gx.set_hyperparams(gx.sgd(0.1), gx.sgd(0.1).init(x), learning_rate=0.1)
     twice = gx.chain(gx.clip(gx.tunable(1.0)), gx.clip(gx.tunable(2.0)))
     with pytest.raises(ValueError, match=r"is ambiguous; write one of clip\.max_delta, clip_2\.max_delta"):
@@ -308,3 +308,14 @@ def test_set_hyperparams():
         gx.set_hyperparams(tx, state, b1=jnp.ones(2))
     with pytest.raises(TypeError, match="must be a number, got 'x'"):
         gx.set_hyperparams(tx, state, b1="x")
+
+
+def test_calls_without_an_argument_name_the_function():
+    with pytest.raises(
+        TypeError, match=r"apply_gradients: the argument state is missing; write apply_gradients\(state="
+    ):
+        gx.apply_gradients(gx.sgd(0.1), jnp.ones(2), params=jnp.ones(2), value=1.0)
+    with pytest.raises(TypeError, match="apply_updates: unknown argument roundign; did you mean rounding"):
+        gx.apply_updates(jnp.ones(2), jnp.ones(2), roundign="nearest")
+    with pytest.raises(TypeError, match=r"stacked: takes 2 positional arguments .* name the others, as in axis=1"):
+        gx.stacked("*", gx.clip_by_norm(1.0), 1)

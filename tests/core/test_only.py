@@ -190,3 +190,20 @@ def test_vmap_scan_donation_and_sharding():
     found = jax.jit(run, donate_argnums=0)(jax.device_put(params, sharding))
     assert found[1].stages["scale_by_adam"]["mu"]["w"].sharding.is_equivalent_to(sharding, 2)
     assert_close(jax.device_get(found), jax.device_get(expected))
+
+
+def test_a_missing_gradient_does_not_change_what_a_rule_sees():
+    params = {"layers": [jnp.ones(1), jnp.ones(1), jnp.ones(1)]}
+    grads = {"layers": [jnp.ones(1), jnp.ones(1), None]}
+    tx = gx.layerwise_decay(0.5)
+    for t in (tx, gx.only("*", tx)):
+        updates, _ = t.update(grads, t.init(params), params)
+        assert [float(u[0]) for u in updates["layers"][:2]] == [0.25, 0.5]
+
+
+def test_an_optax_stage_gets_no_parameter_for_a_missing_gradient():
+    params, grads = {"a": jnp.ones(1), "b": jnp.ones(1)}, {"a": jnp.ones(1), "b": None}
+    for tx in (gx.chain(optax.add_decayed_weights(1.0)), gx.only("*", optax.add_decayed_weights(1.0))):
+        updates, _ = tx.update(grads, tx.init(params), params)
+        assert updates["a"][0] == 2
+        assert updates["b"] is None

@@ -20,7 +20,7 @@ HALVES = [jnp.bfloat16, jnp.float16]
 @given(x=st.floats(-6e4, 6e4, width=32, allow_subnormal=False))
 def test_gives_one_of_the_two_neighbours_and_the_mean_is_exact(dtype, x):
     n = 4000
-    drawn = np.asarray(round_to(jnp.full(n, x, jnp.float32), dtype, "stochastic", jax.random.key(1)), np.float64)
+    drawn = np.asarray(round_to(jnp.full(n, x, jnp.float32), dtype, jax.random.key(1)), np.float64)
     nearest = jnp.asarray(x, dtype)
     towards = jnp.inf if float(nearest) < x else -jnp.inf
     other = float(jnp.nextafter(nearest, jnp.asarray(towards, dtype)))
@@ -36,14 +36,14 @@ def test_gives_one_of_the_two_neighbours_and_the_mean_is_exact(dtype, x):
 def test_special_values(dtype):
     big = float(jnp.finfo(dtype).max)
     x = jnp.asarray([0.0, -0.0, jnp.inf, -jnp.inf, jnp.nan, big, -big, 1.0], jnp.float32)
-    out = round_to(x, dtype, "stochastic", jax.random.key(0))
+    out = round_to(x, dtype, jax.random.key(0))
     np.testing.assert_array_equal(np.asarray(out, np.float32), np.asarray(jnp.asarray(x, dtype), np.float32))
     np.testing.assert_array_equal(jnp.signbit(out[:2]), [False, True])
 
 
 def test_nothing_to_round():
     x = jnp.asarray([0.1, 1e-8], jnp.float32)
-    np.testing.assert_array_equal(round_to(x, jnp.float32, "stochastic", jax.random.key(0)), x)
+    np.testing.assert_array_equal(round_to(x, jnp.float32, jax.random.key(0)), x)
 
 
 def test_complex_parts_are_rounded_apart():

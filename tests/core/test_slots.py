@@ -185,19 +185,23 @@ def test_a_traced_start_of_a_complex_slot():
 
 
 def test_an_author_hears_what_is_wrong():
-    with pytest.raises(TypeError, match=r"Bad: the slot a has a shape of its own.*scope = Scope\.LEAF"):
+    with pytest.raises(TypeError, match=r"Bad: the slot a has like=, .*declare scope = Scope\.LEAF"):
 
         class Bad(Rule):
             slots = {"a": Slot(Role.HISTORY, like=lambda p: p)}
 
-    with pytest.raises(TypeError, match=r"a SCALAR is one number for the stage and takes no like="):
+    with pytest.raises(TypeError, match=r"Slot: a SCALAR is one number for the stage and takes neither like="):
         Slot(Role.SCALAR, like=lambda p: p)
+    with pytest.raises(TypeError, match=r"Slot: a SCALAR .* nor fill='param'"):
+        Slot(Role.SCALAR, fill="param")
+    with pytest.raises(TypeError, match=r"Slot: dtype=int32 has no effect with Role\.HISTORY; give like=, or leave"):
+        Slot(Role.HISTORY, dtype=np.dtype(np.int32))
 
     class Words(Rule):
         scope = Scope.LEAF
         slots = {"a": Slot(Role.HISTORY, like=lambda _: "text")}
 
-    with pytest.raises(TypeError, match="words: the slot a must be like an array, or None, but its like= gave 'text'"):
+    with pytest.raises(TypeError, match="words: like= of the slot a must return an array or None, got 'text'"):
         as_transformation(Words)().init(jnp.ones(2))
 
     class Grows(Rule):

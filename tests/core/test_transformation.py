@@ -19,7 +19,7 @@ _hypers = st.one_of(
     _numbers,
     _numbers.map(gx.tunable),
     _numbers.map(gx.schedules.constant),
-    st.builds(gx.schedules.linear, _numbers, _numbers, st.integers(0, 100)),
+    st.builds(gx.schedules.linear, _numbers, _numbers, st.integers(1, 100)),
 )
 _parts = st.one_of(
     st.builds(gx.adam, _hypers, b1=_hypers, eps=_hypers),

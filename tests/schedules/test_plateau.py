@@ -331,7 +331,7 @@ def test_complains():
             tx.update(x, state, x, value=bad)
     with pytest.raises(ValueError, match=f"{RATE}: the state has no entry of that name in its hyperparams"):
         tx.update(x, gx.sgd(0.1).init(x), x, value=1.0)
-    with pytest.raises(TypeError, match="initial_accumulator_value is what a slot starts from"):
+    with pytest.raises(TypeError, match="initial_accumulator_value must be a number, because a slot starts from it"):
         gx.adagrad(0.1, initial_accumulator_value=S.reduce_on_plateau(0.1)).init(x)
     with pytest.raises(ValueError, match=r"sgd: learning_rate must be in \[0, inf\), got -1"):
         gx.sgd(S.reduce_on_plateau(-1.0))
