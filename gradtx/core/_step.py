@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """The dtypes of a leaf's arithmetic and result, and its kind for each rule. Its compiled function depends on them."""
+    """What the compiled function of a leaf depends on: dtypes of its arithmetic and result, its kind for each rule."""
 
     dtype: np.dtype
     out: np.dtype | None

@@ -54,7 +54,7 @@ def rejected(capsys, *args):
         (["--data", "iris", "--batch-size", "121"], ["--batch-size", "121 is more than the 120 training"]),
         (["--data", "iris", "--batch-size", "1", "--batch-norm"], ["--batch-norm", "at least 2", "--batch-size 1"]),
         (["--chain", "adm(1e-3)"], ["--chain: 'adm(1e-3)', column 1: unknown name 'adm'", "did you mean adam"]),
-        (["--chain", "adam(1e-3, b1=1.0)"], ["--chain", "column 1: adam(...): scale_by_adam: b1 must be in [0, 1)"]),
+        (["--chain", "adam(1e-3, b1=1.0)"], ["--chain", "column 1: adam(...): adam: b1 must be in [0, 1)"]),
         (["--chain", "cosine_decay(1.0, 9)"], ["--chain", "expected a transformation"]),
         (["--chain", "adam(1e-3)", "--chain", " adam( 0.001)"], ["--chain", "'adam( 0.001)' is given twice"]),
         (
@@ -71,7 +71,7 @@ def rejected(capsys, *args):
         ),
         (["--find-lr", "--learning-rate", "0.1"], ["--find-lr", "not allowed with argument --learning-rate"]),
         (["--schedule", "cosin"], ["--schedule", "unknown schedule 'cosin'", "did you mean cosine", "one_cycle"]),
-        (["--schedule", "cosine_decay(1.0)"], ["--schedule", "column 1: cosine_decay(...): missing"]),
+        (["--schedule", "cosine_decay(1.0)"], ["--schedule", "column 1: cosine_decay(...): cosine_decay: the argument decay_steps is missing"]),
         (["--schedule", "adam(1e-3)"], ["--schedule", "expected a schedule"]),
         (["--seeds", "0"], ["--seeds", "'0' is not between 1 and 100"]),
         (["--seeds", "2", "--seed", str(2**32 - 1)], ["--seeds", "beyond 4294967295"]),
