@@ -71,7 +71,10 @@ def rejected(capsys, *args):
         ),
         (["--find-lr", "--learning-rate", "0.1"], ["--find-lr", "not allowed with argument --learning-rate"]),
         (["--schedule", "cosin"], ["--schedule", "unknown schedule 'cosin'", "did you mean cosine", "one_cycle"]),
-        (["--schedule", "cosine_decay(1.0)"], ["--schedule", "column 1: cosine_decay(...): cosine_decay: the argument decay_steps is missing"]),
+        (
+            ["--schedule", "cosine_decay(1.0)"],
+            ["--schedule", "column 1: cosine_decay(...): cosine_decay: the argument decay_steps is missing"],
+        ),
         (["--schedule", "adam(1e-3)"], ["--schedule", "expected a schedule"]),
         (["--seeds", "0"], ["--seeds", "'0' is not between 1 and 100"]),
         (["--seeds", "2", "--seed", str(2**32 - 1)], ["--seeds", "beyond 4294967295"]),
