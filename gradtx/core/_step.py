@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """The dtypes of a leaf's arithmetic and result, and its kind for each rule. Its compiled function depends on them."""
+    """The dtypes of a leaf's arithmetic and result, and its kind for each rule. They select its compiled function."""
 
     dtype: np.dtype
     out: np.dtype | None
