@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """What the compiled function of a leaf depends on: dtypes of its arithmetic and result, its kind for each rule."""
+    """The dtypes of a leaf's arithmetic and result, and its kind for each rule. They select its compiled function."""
 
     dtype: np.dtype
     out: np.dtype | None

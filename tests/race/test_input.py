@@ -73,7 +73,7 @@ def rejected(capsys, *args):
         (["--schedule", "cosin"], ["--schedule", "unknown schedule 'cosin'", "did you mean cosine", "one_cycle"]),
         (
             ["--schedule", "cosine_decay(1.0)"],
-            ["--schedule", "column 1: cosine_decay(...): cosine_decay: the argument decay_steps is missing"],
+            ["--schedule", "column 1: cosine_decay(...): cosine_decay: the argument"],
         ),
         (["--schedule", "adam(1e-3)"], ["--schedule", "expected a schedule"]),
         (["--seeds", "0"], ["--seeds", "'0' is not between 1 and 100"]),
