@@ -1,6 +1,7 @@
 """Chains and schedules as text: calls of gradtx's functions with literals. Python parses the text, and runs nothing."""
 
 import ast
+import functools
 import inspect
 from typing import Any
 
@@ -22,7 +23,7 @@ def parse(text: str, kind: type) -> Any:
 
 
 def _value(text: str, node: Any) -> Any:
-    code = ast.get_source_segment(text, node) or ""
+    code, read = ast.get_source_segment(text, node) or "", functools.partial(_value, text)
     match node:
         case ast.Constant(value=None | bool() | str()):
             return node.value
@@ -30,23 +31,23 @@ def _value(text: str, node: Any) -> Any:
             number = ast.literal_eval(node)
             return number if abs(number) < 2**1023 else fail_at(text, node, f"{shorten(code)} is not a finite number")
         case ast.Tuple(elts=elements) | ast.List(elts=elements):
-            return (tuple if isinstance(node, ast.Tuple) else list)(_value(text, element) for element in elements)
+            return (tuple if isinstance(node, ast.Tuple) else list)(map(read, elements))
         case ast.Dict(keys=keys, values=values) if all(isinstance(getattr(key, "value", None), str) for key in keys):
-            return {_value(text, key): _value(text, value) for key, value in zip(keys, values, strict=True)}
+            return dict(zip(map(read, keys), map(read, values), strict=True))
         case ast.Name() | ast.Attribute() if code in MASKS:
             return MASKS[code]
         case ast.Attribute(value=ast.Call() as owner, attr=name):
-            known = [n for n in ("learning_rate", "momentum") if hasattr(_value(text, owner), n)]
+            known = [n for n in ("learning_rate", "momentum") if hasattr(read(owner), n)]
             place = ast.Name(name, lineno=node.end_lineno, col_offset=node.end_col_offset - len(name.encode()))
             missing = unknown(f"attribute of {shorten(ast.unparse(owner))}", name, known)
-            return getattr(_value(text, owner), name) if name in known else fail_at(text, place, missing)
+            return getattr(read(owner), name) if name in known else fail_at(text, place, missing)
         case ast.Call(func=function) if (name := ast.get_source_segment(text, function)) in NAMES:
             parameters = inspect.signature(NAMES[name]).parameters
             for keyword in (keyword for keyword in node.keywords if keyword.arg not in parameters):
                 fail_at(text, keyword, unknown(f"argument of {name}", keyword.arg or "**", parameters))
-            named = {str(keyword.arg): _value(text, keyword.value) for keyword in node.keywords}
+            named = {str(keyword.arg): read(keyword.value) for keyword in node.keywords}
             try:
-                return NAMES[name](*(_value(text, argument) for argument in node.args), **named)
+                return NAMES[name](*map(read, node.args), **named)
             except (TypeError, ValueError, ArithmeticError) as error:
                 fail_at(text, node, f"{name}(...): {error}")
     name = ast.get_source_segment(text, getattr(node, "func", node)) or ""

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from gradtx.race._contestant import deviation, seeds_as_text
+from gradtx.race._contestant import Contestant, Measures, deviation, seeds_as_text
 from gradtx.race._train import Race
 
 
@@ -95,7 +95,7 @@ class Display:
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("ms per\nstep", justify="right", no_wrap=True)
         table.add_column("bytes of\nstate", justify="right", no_wrap=True)
-        last = [{k: v[-1] for k, v in c.history.items() if v} or race.initial for c in race.contestants]
+        last = [self._last(contestant) for contestant in race.contestants]
         losses = [row["test_loss"].mean() for row in last]
         best = min(filter(math.isfinite, losses), default=None)
         for contestant, row in zip(race.contestants, last, strict=True):
@@ -109,6 +109,10 @@ class Display:
                 style="bold" if row["test_loss"].mean() == best and race.epochs_done else None,
             )
         return table
+
+    def _last(self, contestant: Contestant) -> Measures:
+        """Return the last measures of a contestant, or the initial ones before its first epoch."""
+        return {name: values[-1] for name, values in contestant.history.items() if values} or self._race.initial
 
     def _score(self, value: float) -> str:
         if not math.isfinite(value):

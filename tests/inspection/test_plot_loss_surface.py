@@ -161,7 +161,7 @@ STILL = jax.tree.map(lambda p: np.stack([np.asarray(p)] * 2), PARAMS)
             PARAMS,
             {"normalize": "weight"},
             ValueError,
-            "normalize must be one of 'filter', 'layer', got 'weight'",
+            "normalize must be one of 'filter', 'layer', None, got 'weight'",
         ),
         (loss, PARAMS, {"key": 0.5}, TypeError, "key must be an integer seed"),
         (loss, PARAMS, {"directions": ALONG}, ValueError, "directions must be a pair of trees like params, got"),
