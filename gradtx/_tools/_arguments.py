@@ -7,7 +7,9 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
+import jax
 import numpy as np
+from jax.core import Tracer
 
 from gradtx._tools._words import code_of, same, summary
 
@@ -154,11 +156,20 @@ def refuse_idle(where: str, signature: inspect.Signature, arguments: Mapping[str
     pairs = [(name, other) for name, others in idle.items() for other in _several(others)]
     for name, other in pairs:
         value, cause, default = arguments[name], arguments[other], signature.parameters[name].default
-        if is_off(cause) and default is not inspect.Parameter.empty and not same(value, default):
+        if is_off(cause) and default is not inspect.Parameter.empty and _differs(value, default):
             raise ValueError(
                 f"{where}: {name}={code_of(value)} has no effect with {other}={code_of(cause)}; "
                 f"set {other}, or leave out {name}"
             )
+
+
+def _differs(value: object, default: object) -> bool:
+    """Whether a value is known to differ from the default; `optax.inject_hyperparams` gives numbers as arrays."""
+    if isinstance(value, Tracer):
+        return False
+    if isinstance(value, jax.Array) and isinstance(default, int | float):
+        return not bool(value == default)
+    return not same(value, default)
 
 
 def _several(names: str | tuple[str, ...]) -> tuple[str, ...]:

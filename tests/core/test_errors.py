@@ -319,3 +319,10 @@ def test_calls_without_an_argument_name_the_function():
         gx.apply_updates(jnp.ones(2), jnp.ones(2), roundign="nearest")
     with pytest.raises(TypeError, match=r"stacked: takes 2 positional arguments .* name the others, as in axis=1"):
         gx.stacked("*", gx.clip_by_norm(1.0), 1)
+
+
+def test_an_array_without_effect_is_refused_only_if_it_is_known_to_differ_from_the_default():
+    assert gx.sgd(0.1, dampening=jnp.asarray(0.0)) == gx.sgd(0.1)
+    jax.jit(lambda x: gx.sgd(0.1, dampening=x).update(x, gx.sgd(0.1).init(x))[0])(jnp.asarray(0.5))
+    with pytest.raises(ValueError, match=r"sgd: dampening=.* has no effect with momentum=None"):
+        gx.sgd(0.1, dampening=jnp.asarray(0.5))
