@@ -38,7 +38,8 @@ def _value(text: str, node: Any) -> Any:
             return MASKS[code]
         case ast.Attribute(value=ast.Call() as owner, attr=name):
             known = [n for n in ("learning_rate", "momentum") if hasattr(read(owner), n)]
-            place = ast.Name(name, lineno=node.end_lineno, col_offset=node.end_col_offset - len(name.encode()))
+            end = node.end_col_offset or 0
+            place = ast.Name(name, lineno=node.end_lineno or 1, col_offset=end - len(name.encode()))
             missing = unknown(f"attribute of {shorten(ast.unparse(owner))}", name, known)
             return getattr(read(owner), name) if name in known else fail_at(text, place, missing)
         case ast.Call(func=function) if (name := ast.get_source_segment(text, function)) in NAMES:
