@@ -77,7 +77,7 @@ KERAS: list[tuple[str, Arguments]] = [
 
 
 class Pair(NamedTuple):
-    """One technique under one convention: the exact updates, those of gradtx, and those of the peer."""
+    """The updates of one technique under one convention: exact, by gradtx, and by the peer."""
 
     peer: str
     name: str

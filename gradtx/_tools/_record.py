@@ -31,19 +31,21 @@ class Record:
 
     label: ClassVar[str]
     idle: ClassVar[Idle] = {}
+    _signature: ClassVar[inspect.Signature]  # of the class; to find it at each call would cost more than the checks
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
         cls.label = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-        cls.__init__ = _bound(cls.__init__, cls.label)
+        cls._signature = inspect.signature(cls)
+        cls.__init__ = _bound(cls.__init__, cls.label, cls._signature)
 
     def __post_init__(self) -> None:
         for name, kind in kinds_of(type(self)).items():
             if name in vars(self):
                 object.__setattr__(self, name, kind.check(f"{self.label}: {name}", getattr(self, name)))
         if self.idle:
-            refuse_idle(self.label, inspect.signature(type(self)), vars(self), self.idle)
+            refuse_idle(self.label, self._signature, vars(self), self.idle)
 
     def replace(self, fields: Mapping[str, object]) -> Self:
         """Returns a copy with other values in some fields. The values are not checked."""
@@ -71,10 +73,8 @@ class Record:
         return hash((type(self), *(_hashable(value) for value in self.__dict__.values())))
 
 
-def _bound(init: Callable[..., None], label: str) -> Callable[..., None]:
+def _bound(init: Callable[..., None], label: str, signature: inspect.Signature) -> Callable[..., None]:
     """The method `init` with errors about missing and unknown arguments that name the public function."""
-    _, *parameters = inspect.signature(init).parameters.values()  # the first is self
-    signature = inspect.Signature(parameters)
 
     @functools.wraps(init)
     def __init__(self: Record, *args: object, **kwargs: object) -> None:

@@ -151,7 +151,7 @@ def _stage(name: str, technique: Technique, state: Any, groups: tuple[GroupDescr
 
 
 def _groups(stage: Stage, params: Flat, axes: Sequence[tuple[int, ...] | None] | None) -> tuple[GroupDescription, ...]:
-    """The groups of a stage: first those of its rule, then those of its views.
+    """Returns the groups of a stage. The groups of the rule come first, and the groups of the views follow.
 
     Args:
         stage: The stage.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 import jax
 
-from gradtx._tools import Each, Interval, checked, code_of, is_real_scalar, is_zero, same, summary
+from gradtx._tools import Each, Interval, checked, code_of, is_off, is_real_scalar, same, summary
 from gradtx.core import Hyper
 
 P = ParamSpec("P")
@@ -91,7 +91,7 @@ def drop_in(needs: Mapping[str, str] | None = None) -> Callable[[Callable[P, R]]
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             for argument, needed in (needs or {}).items():
-                if is_zero(bound.arguments[needed]) or bound.arguments[needed] is False:
+                if is_off(bound.arguments[needed]):
                     refuse_unless_default(make, argument, bound.arguments[argument], f"without {needed}", needed)
             return make(*args, **kwargs)
 

@@ -19,7 +19,7 @@ def lookahead_point(tx: optax.GradientTransformation, state: Any, params: T) -> 
     `nesterov=True` keeps this point as the parameters instead; see `trace`.
 
     Args:
-        tx: A transformation whose update for zero gradients is that of its momentum, such as `sgd` without decay.
+        tx: A transformation. Its update for zero gradients comes only from its momentum, as in `sgd` without decay.
         state: The result of `tx.init`, or the state that the last step returned.
         params: The parameters θₜ.
 

@@ -185,7 +185,7 @@ def _signature(make: Callable[..., Any], defaults: Mapping[str, object]) -> insp
 
 
 def _documented(doc: str, rule_doc: str, names: list[str]) -> str:
-    """`doc` with an explanation of every argument: its own, that of the rule, or that of the shared arguments."""
+    """Adds a section `Args:` to a docstring. Each argument is explained by the docstring, the rule or `DOCS`."""
     parts = re.split(r"\n\n(?=Args:|Raises:|Sources?:|>>>)", doc)
     own = next((part for part in parts if part.startswith("Args:")), "")
     explained = DOCS | _explanations(rule_doc) | _explanations(own)
