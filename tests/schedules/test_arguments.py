@@ -119,15 +119,70 @@ def unchecked(make, arguments):
     return record
 
 
+def reference(plateau, metrics):
+    """The values of a schedule that follows a metric, after each metric of each row, in float64.
+
+    It is a loop over the evaluations. To compile `followed` for every pair of arguments would take minutes.
+    """
+    arguments = vars(plateau)
+    sign, keras = (1 if arguments["mode"] == "min" else -1), arguments.get("counting") == "keras"
+    size = arguments.get("accumulation_size", 1)
+    value = arguments.get("value")
+    rates = value(np.arange(metrics.shape[1])) if callable(value) else np.full(metrics.shape[1], value, float)
+    first = np.full(len(metrics), np.inf)
+    if "rtol" not in arguments:  # a target
+        reached = sign * (value - metrics) >= 0
+        return np.minimum.accumulate(np.where(reached, np.arange(metrics.shape[1]), np.inf), axis=1)
+    best, scale = np.full(len(metrics), sign * np.inf), np.ones(len(metrics))
+    bad, cooldown, found = np.zeros(len(metrics)), np.zeros(len(metrics)), []
+    for step, rate in enumerate(np.asarray(rates, float)):
+        if (step + 1) % size == 0:
+            metric = metrics[:, step + 1 - size : step + 1].mean(axis=1, dtype=float)
+            least = arguments["rtol"] * (best if arguments["relative_to"] == "value" else abs(best)) + arguments["atol"]
+            better = sign * (best - metric) > np.where(np.isinf(best), 0, least)
+            best, cooling = np.where(better, metric, best), cooldown > 0
+            cooldown = np.maximum(cooldown - 1, 0)
+            bad = np.where(better | (cooldown > 0 if keras else cooling), 0, np.where(cooling, 0, bad) + 1)
+            stopped = bad >= (max(arguments["patience"], 1) if keras else arguments["patience"] + 1)
+            bad, cooldown = np.where(stopped, 0, bad), np.where(stopped, arguments.get("cooldown", 0), cooldown)
+            first = np.where(stopped, np.minimum(first, step), first)
+            if value is not None:
+                least = min(rate, arguments["min_value"])
+                now, lower = (np.maximum(rate * x, least) for x in (scale, scale * arguments["factor"]))
+                scale = np.where(stopped & (now - lower > arguments["min_change"]), scale * arguments["factor"], scale)
+        found.append(first if value is None else np.maximum(rate * scale, min(rate, arguments["min_value"])))
+    return np.array(found).T
+
+
 def results(schedule):
     """The values at all steps; those of the momentum too; or those after each of a series of metrics."""
     if (code := repr(schedule)) not in RESULTS:
         if isinstance(schedule, gx.core.Stateful):
-            RESULTS[code] = [followed(schedule, METRICS)]
+            with np.errstate(invalid="ignore"):  # some metrics are NaN
+                RESULTS[code] = [reference(schedule, METRICS)]
         else:
             momentum = [schedule.momentum(STEPS)] if hasattr(schedule, "momentum") else []
             RESULTS[code] = [schedule(STEPS), *momentum]
     return RESULTS[code]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        S.plateau(patience=2, counting="keras", mode="max"),
+        S.plateau(rtol=0.02, relative_to="value", atol=1e-3, accumulation_size=2),
+        S.reduce_on_plateau(CURVE, 0.5, patience=2, cooldown=2, min_value=0.03, min_change=0.02),
+        S.reduce_on_plateau(0.4, 0.5, patience=0, cooldown=2, counting="keras", rtol=0.02, mode="max"),
+        S.target(-3.2),
+        S.target(-3.2, mode="max"),
+    ],
+    ids=repr,
+)
+def test_the_reference(schedule):
+    with np.errstate(invalid="ignore"):
+        expected = reference(schedule, METRICS)
+    expected = np.where(np.isinf(expected), np.iinfo(np.int32).max, expected)
+    np.testing.assert_allclose(followed(schedule, METRICS), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "b"), ROWS)
