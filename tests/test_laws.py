@@ -44,6 +44,7 @@ def _schedule(value):
 
 
 @every_optimizer
+@pytest.mark.crossed
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_descends(case, problem):
     if problem.complex and not case.complex:
@@ -63,13 +64,11 @@ def test_descends(case, problem):
 
 
 @every_case
+@pytest.mark.crossed
 @pytest.mark.parametrize("dtype", [np.float32, np.complex64])
 @pytest.mark.parametrize("varies", [False, True])
 def test_follows_its_float64_reference(case, dtype, varies):
-    if dtype == np.complex64 and not case.complex:
-        pytest.skip("the case is declared as real")
-    if varies and not case.varying:
-        pytest.skip("the case has no hyperparameter")
+    dtype, varies = dtype if case.complex else np.float32, varies and case.varying
     grads, params = gradients(20, dtype), tree(1, dtype)
     varying = case.arguments.get(case.varying, 0.5)
     tx = case.tx(**{case.varying: _schedule(varying)}) if varies else case.tx()
@@ -93,11 +92,10 @@ def test_follows_its_float64_reference(case, dtype, varies):
 
 
 @each([c for c in CASES if c.optax])
+@pytest.mark.crossed
 @pytest.mark.parametrize("varies", [False, True])
 def test_equals_optax(case, varies):
-    changed = {"learning_rate": _schedule(0.1)} if varies else {}
-    if varies and case.varying != "learning_rate":
-        pytest.skip("optax schedules only the learning rate")
+    changed = {"learning_rate": _schedule(0.1)} if varies and case.varying == "learning_rate" else {}
     ours = trajectory(case.tx(**changed), tree(1), gradients(20))[:2]
     theirs = optax_trajectory(case.peer(**changed), tree(1), gradients(20))[:2]
     assert_close(ours, theirs, rtol=2e-4, atol=1e-6)
@@ -196,6 +194,7 @@ def test_zero_gradients_give_finite_updates(case, dtype):
 
 
 @every_case
+@pytest.mark.crossed
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_non_finite_gradients_do_not_spread(case, bad):
     """NaN stays visible in its element. The other elements are unaffected, unless a stage takes a norm."""

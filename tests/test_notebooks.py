@@ -47,7 +47,7 @@ def test_a_chapter_is_stored_without_outputs(path):
 
 
 @every_chapter
-def test_a_chapter_runs_and_draws_a_picture(path, monkeypatch):
+def test_a_chapter_runs_and_draws_a_picture(path, monkeypatch, pytestconfig):
     chapter = _read(path)
     code = "\n".join(cell.source for cell in chapter.cells if cell.cell_type == "code")
     for package in OPTIONAL:
@@ -55,6 +55,10 @@ def test_a_chapter_runs_and_draws_a_picture(path, monkeypatch):
             pytest.skip(f"needs {package}")
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
+    if not pytestconfig.getoption("--exhaustive"):  # a chapter trains for longer than it compiles
+        kept = [flag for flag in os.environ["XLA_FLAGS"].split() if "fusion_emitters" in flag]
+        monkeypatch.setenv("XLA_FLAGS", " ".join(["--xla_backend_optimization_level=1", *kept]))
+        monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
     _execute(chapter, path.parent)
     outputs = [output for cell in chapter.cells for output in cell.get("outputs", [])]
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
