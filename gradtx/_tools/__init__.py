@@ -22,6 +22,7 @@ from gradtx._tools._hyperparameters import HyperState as HyperState
 from gradtx._tools._hyperparameters import Stateful as Stateful
 from gradtx._tools._hyperparameters import Tunable as Tunable
 from gradtx._tools._hyperparameters import hyperparameters as hyperparameters
+from gradtx._tools._hyperparameters import kept as kept
 from gradtx._tools._hyperparameters import signature_of as signature_of
 from gradtx._tools._hyperparameters import stateful as stateful
 from gradtx._tools._hyperparameters import tunable as tunable
@@ -41,13 +42,19 @@ from gradtx._tools._kinds import folded_key as folded_key
 from gradtx._tools._kinds import is_real_scalar as is_real_scalar
 from gradtx._tools._kinds import is_zero as is_zero
 from gradtx._tools._kinds import typed_key as typed_key
+from gradtx._tools._labels import Labelled as Labelled
+from gradtx._tools._labels import Labels as Labels
+from gradtx._tools._labels import labels_of as labels_of
 from gradtx._tools._lookup import Scalars as Scalars
 from gradtx._tools._lookup import Slots as Slots
 from gradtx._tools._numerics import abs_sq as abs_sq
 from gradtx._tools._numerics import magnitude as magnitude
 from gradtx._tools._numerics import ratio as ratio
 from gradtx._tools._numerics import root as root
+from gradtx._tools._numerics import times as times
 from gradtx._tools._numerics import times_plus as times_plus
+from gradtx._tools._per_group import PerGroup as PerGroup
+from gradtx._tools._per_group import per_group as per_group
 from gradtx._tools._record import Record as Record
 from gradtx._tools._rounding import ROUNDINGS as ROUNDINGS
 from gradtx._tools._rounding import Rounding as Rounding

@@ -1,7 +1,7 @@
 """Hyperparameters: the numeric fields of a record that can be numbers, schedules, or values in the state of a chain."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
 import jax
@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from gradtx._tools._arguments import kinds_of
 from gradtx._tools._kinds import Change, Deferred, Interval, Name
+from gradtx._tools._per_group import PerGroup
 from gradtx._tools._record import Record
 from gradtx._tools._words import same
 
@@ -94,6 +95,15 @@ def tunable(value: float | jax.Array, name: str | None = None) -> Tunable:
     return Tunable(value, name)
 
 
+def kept(stage: str, field: str, value: object) -> Iterator[tuple[str, Stateful]]:
+    """The parts of a hyperparameter that live in the state, each with its key: none, one, or one for each group."""
+    if isinstance(value, Stateful):
+        yield value.key(stage, field), value
+    elif isinstance(value, PerGroup):
+        for label, one in value.labelled().items():
+            yield from kept(value.prefix(stage, field), label, one)
+
+
 def stateful(records: Mapping[str, Record]) -> dict[str, Stateful]:
     """The hyperparameters of all stages that live in the state: key in the state → hyperparameter.
 
@@ -106,8 +116,8 @@ def stateful(records: Mapping[str, Record]) -> dict[str, Stateful]:
     by_key: dict[str, Stateful] = {}
     for name, record in records.items():
         for field in hyperparameters(type(record)):
-            if isinstance(value := getattr(record, field), Stateful):
-                first = by_key.setdefault(value.key(name, field), value)
+            for key, value in kept(name, field, getattr(record, field)):
+                first = by_key.setdefault(key, value)
                 if not same(first, value):
                     raise ValueError(f"{name}: {field} is {value}, but {first} has the same name; rename one of them")
     return by_key

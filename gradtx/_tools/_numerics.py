@@ -1,5 +1,7 @@
 """Arithmetic that rules share: magnitudes, roots and ratios with finite derivatives, and exact products."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,3 +74,13 @@ def times_plus(c: Number, x: jax.Array, y: Number) -> jax.Array:
         high = float(np.nextafter(np.float32(high), np.float32(0)))
     low = float(np.float32(c - high))
     return high * x + (low * x + y) if low else high * x + y
+
+
+def times(g: jax.Array, *factors: jax.Array) -> jax.Array:
+    """The product of g and real factors.
+
+    A complex g is multiplied part by part, because a product with 1+0j makes NaN of inf and 0 of -0.
+    """
+    if jnp.iscomplexobj(g):
+        return jax.lax.complex(times(g.real, *factors), times(g.imag, *factors))
+    return functools.reduce(lambda x, factor: x * factor, factors, g)

@@ -61,6 +61,14 @@ class AnyOf(Record):
         return f"[{', '.join(map(code_of, self.selectors))}]"
 
 
+class Chooser(Record):
+    """A selector with a rule of its own. Subclasses define `chosen`."""
+
+    def chosen(self, params: Flat, trained: Trained, where: str) -> dict[int, bool]:
+        """Number of a trained leaf → whether it is selected."""
+        raise NotImplementedError
+
+
 class Shaped:
     """A parameter of known shape and unknown dtype."""
 
@@ -80,7 +88,7 @@ class Selects:
 
     def check(self, where: str, value: Selector) -> Selector:
         """Returns `value` in a form that hashes."""
-        if _is_plain(value) or isinstance(value, BoolTree | AnyOf):
+        if _is_plain(value) or isinstance(value, BoolTree | AnyOf | Chooser):
             return value
         if isinstance(value, list | tuple) and any(map(_is_plain, value)) and not any(map(_is_bool, value)):
             return AnyOf(tuple(self.check(f"{where}[{i}]", one) for i, one in enumerate(value)))
@@ -135,7 +143,9 @@ def _chosen(selector: Selector, params: Flat, trained: Trained, where: str) -> d
     if isinstance(selector, AnyOf):
         several = [_chosen(one, params, trained, where) for one in selector.selectors]
         return {i: any(chosen[i] for chosen in several) for i in trained}
-    if callable(selector) and _takes_a_tree(selector):
+    if isinstance(selector, Chooser):
+        return selector.chosen(params, trained, where)
+    if callable(selector) and takes_a_tree(selector):
         selector = _mask_of(selector, params, trained, where)
     if isinstance(selector, BoolTree):
         return _broadcast(selector, params, trained, where)
@@ -154,7 +164,7 @@ def matches(selector: Selector, path: str, array: jax.ShapeDtypeStruct) -> bool:
     return bool(answer)
 
 
-def _takes_a_tree(function: Callable[..., object]) -> bool:
+def takes_a_tree(function: Callable[..., object]) -> bool:
     """Whether a function takes the tree of parameters. Such a function requires one argument, a predicate two."""
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -165,11 +175,15 @@ def _takes_a_tree(function: Callable[..., object]) -> bool:
     return len(required) == 1 and not any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
 
 
+def shapes_of(params: Flat, trained: Trained) -> Any:
+    """The tree of the shapes and dtypes of the trained parameters."""
+    return params.unflatten([trained[i][1] if i in trained else None for i in range(len(params.leaves))])
+
+
 def _mask_of(function: Callable[..., object], params: Flat, trained: Trained, where: str) -> BoolTree:
     """The tree of booleans that a function returns for the tree of parameters."""
-    arrays = params.unflatten([trained[i][1] if i in trained else None for i in range(len(params.leaves))])
     try:
-        answer = function(arrays)
+        answer = function(shapes_of(params, trained))
     except (TypeError, AttributeError) as error:
         raise TypeError(
             f"{where}: the function {code_of(function)} of the parameters failed: {error}; it must use shapes and "

@@ -3,8 +3,8 @@
 import difflib
 from collections.abc import Mapping
 
-from gradtx._tools import Extra, Stateful, Tree, is_real_scalar, summary
-from gradtx.core._rule import Technique
+from gradtx._tools import Extra, PerGroup, Stateful, Tree, is_real_scalar, summary
+from gradtx.core._rule import Role, Rule, Scope, Technique
 from gradtx.core._state import State
 
 _OPTAX = {"value", "grad", "value_fn"}  # the arguments of optax's line searches, which reach a whole chain
@@ -42,6 +42,35 @@ def _check_names(extra: Extra, taken: frozenset[str], needs: Mapping[str, str]) 
         if argument not in taken | _OPTAX and near:
             needed = f"{needs[near[0]]} needs {near[0]}="
             raise TypeError(f"update: no stage takes {argument}=; {needed}. Did you mean that?")
+
+
+def check_order(techniques: Mapping[str, Technique]) -> None:
+    """Refuses a stage that changes updates after one that must see the final updates."""
+    end = None
+    for name, technique in techniques.items():
+        if end is not None and not technique.passes:
+            raise ValueError(f"{end} must see the final updates, but {name} changes them; put {end} last")
+        end = name if technique.ends else end
+
+
+def check_per_group(techniques: Mapping[str, Technique]) -> None:
+    """Refuses a value for each group where a stage computes one number for all parameters."""
+    for name, technique in techniques.items():
+        fields = [field for field, value in vars(technique).items() if isinstance(value, PerGroup)]
+        if not fields:
+            continue
+        reason = None
+        if not isinstance(technique, Rule):
+            reason = "belongs to the whole tree"
+        elif technique.scope is Scope.TREE:
+            reason = "goes with a measure of all gradients"
+        elif kept := [slot for slot, spec in technique.active_slots().items() if spec.role is Role.SCALAR]:
+            reason = f"goes with {kept[0]}, one number for all parameters"
+        if reason is not None:
+            raise TypeError(
+                f"{name}: {fields[0]} {reason}, so it takes no per_group; write only(selector, ...) with a "
+                "transformation for each group"
+            )
 
 
 def accepted(techniques: Mapping[str, Technique], stateful: Mapping[str, Stateful]) -> frozenset[str]:

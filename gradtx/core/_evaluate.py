@@ -29,7 +29,7 @@ def evaluated(lift: "Lift", params: Tree, state: State) -> Any:
     for name, stage in reversed(list(lift.stages.items())):
         technique = stage.technique
         if isinstance(technique, Rule) and type(technique).evaluated is not Rule.evaluated:
-            rule = resolve(name, stage, last, flat, seen.get(name))
+            rule = resolve(name, stage, last, flat, seen.get(name), flat)
             now = now._replace(leaves=_by_rule(rule, flat, now, state))
         elif isinstance(technique, TreeStage):
             now = now._replace(leaves=_by_tree_stage(lift, name, now, last, seen.get(name), state.step))

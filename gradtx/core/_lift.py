@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import Extra, Flat, Tree, check_params, dtype_of, flatten, is_trainable, stateful
-from gradtx.core._check import accepted, check_call
+from gradtx._tools import Extra, Flat, PerGroup, Tree, check_params, dtype_of, flatten, is_trainable, stateful
+from gradtx.core._check import accepted, check_call, check_order, check_per_group
 from gradtx.core._evaluate import evaluated
 from gradtx.core._leaf import Finish
+from gradtx.core._resolve import groups_of
 from gradtx.core._rule import Rule, Scope, Technique
 from gradtx.core._slots import init_slots
 from gradtx.core._stage import Axes, Stage
@@ -42,6 +43,8 @@ class Lift:
     def __init__(self, stages: Mapping[str, Stage]):
         self.stages = stages
         self.techniques: dict[str, Technique] = {name: stage.technique for name, stage in stages.items()}
+        check_per_group(self.techniques)
+        check_order(self.techniques)
         self.segments = _segments(self.techniques)
         self.stateful = stateful(self.techniques)
         self._cache: dict[Hashable, SeenBy] = {}
@@ -63,7 +66,7 @@ class Lift:
 
     def seen(self, params: Flat, dtypes: bool = True) -> SeenBy:
         """The leaves that each stage sees. `dtypes` says whether the dtypes are those of the parameters."""
-        if not any(stage.views for stage in self.stages.values()):
+        if not any(stage.views or stage.technique.hides for stage in self.stages.values()):
             return {}
         arrays = tuple((np.shape(x), dtype_of(x)) if is_trainable(x) else None for x in params.leaves)
         try:
@@ -77,16 +80,27 @@ class Lift:
         return cached
 
     def _find_seen(self, params: Flat, check: bool, prefix: str, dtypes: bool = True) -> SeenBy:
-        axes_of = {name: stage.axes(params, prefix + name, check, dtypes) for name, stage in self.stages.items()}
-        return {name: axes for name, axes in axes_of.items() if axes is not None}
+        seen: dict[str, list[Axes | None]] = {}
+        left = params  # without the leaves that earlier stages hide
+        for name, stage in self.stages.items():
+            axes = stage.axes(left, prefix + name, check, dtypes)
+            if axes is None and left is not params:
+                axes = [() if is_trainable(leaf) else None for leaf in left.leaves]
+            if axes is not None:
+                seen[name] = axes
+            if stage.technique.hides:
+                kept = [None if axes is None or axes[i] is not None else x for i, x in enumerate(left.leaves)]
+                left = left._replace(leaves=kept)
+        return seen
 
     def check(self, flat: Flat, prefix: str = "") -> None:
         """Checks that selectors select some parameters, and that rules find their groups. Includes parts of stages."""
         seen = self._find_seen(flat, True, prefix)
         for name, stage in self.stages.items():
             visible = stage.masked(flat, seen.get(name))
-            if isinstance(stage.technique, Rule):
-                stage.technique.groups(visible, prefix + name)
+            if isinstance(rule := stage.technique, Rule):
+                per_group = {field: x for field, x in vars(rule).items() if isinstance(x, PerGroup)}
+                groups_of(prefix + name, rule, per_group, visible, check=True)
             for part, inner in stage.technique.parts().items():
                 inner._lift.check(visible, f"{prefix}{name}.{part}.")
 
@@ -116,8 +130,10 @@ class Lift:
         check_call(self.techniques, self.stateful, state, params, extra)
         step = self.begin(grads, self._observed(state, extra.get("value")), params, extra)
         stages = dict(state.stages)
-        for names in self.segments:
-            stages |= step.run(names, finish if names is self.segments[-1] else None, key)
+        for i, names in enumerate(self.segments):
+            # A tree stage at the end of the chain may apply its updates. The last segment is then without rules.
+            last = not any(self.segments[i + 1 :])
+            stages |= step.run(names, finish if last else None, key)
         return step.flat.unflatten(step.values), State(step.count, step.state.hyperparams, stages)
 
     def begin(self, grads: Tree, state: State, params: Tree, extra: Extra) -> Step:

@@ -22,16 +22,16 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from gradtx._tools import Flat, Record, Slots, Stateful
+from gradtx._tools import Flat, PerGroup, Record, Slots, Stateful
 
 if TYPE_CHECKING:
     from gradtx.core._transformation import Transformation
 
 ScheduleLike: TypeAlias = Callable[[Any], ArrayLike]
 """A function from the step to a value: one of `gradtx.schedules`, one of optax's, or the user's."""
-Hyper: TypeAlias = float | jax.Array | ScheduleLike | Stateful
-"""A hyperparameter as users write it: a number, a schedule, `tunable(number)`, or a hyperparameter that follows a
-metric, such as `schedules.reduce_on_plateau(number)`."""
+Hyper: TypeAlias = float | jax.Array | ScheduleLike | Stateful | PerGroup
+"""A hyperparameter as users write it: a number, a schedule, `tunable(number)`, a hyperparameter that follows a metric,
+such as `schedules.reduce_on_plateau(number)`, or `per_group` of these."""
 
 
 class Role(enum.Enum):
@@ -75,6 +75,7 @@ class Slot:
             the parameter, or of `like(param)`.
         when: The name of a field. The slot exists only if the field is neither None nor False.
         dtype: The dtype of a SCALAR. `float` is float64 if JAX has it enabled.
+        shape: The shape of a SCALAR that is several numbers, such as a window of values.
         like: A function from the parameter, in the dtype of the arithmetic, to an array whose shape, dtype and
             sharding the slot has. Floating results are kept in at least float32. The slot exists only for parameters
             for which the result is not None. Without `like`, the slot is like the parameter, but a SECOND_MOMENT of a
@@ -93,6 +94,7 @@ class Slot:
     when: str | None = None
     dtype: Any = np.float32
     like: Like | None = None
+    shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         scalar = self.role is Role.SCALAR
@@ -136,16 +138,31 @@ class Technique(Record):
     Attributes:
         slots: Name → `Slot`, the arrays that the technique keeps per parameter.
         needs: The inputs that the technique requires.
+        passes: Whether updates pass unchanged, so that the stage may come after one that `ends` the chain.
+        ends: Whether the stage must see the final updates, as an average of the parameters must.
+        hides: Whether later stages of the chain see none of the parameters that this stage sees.
         lift: The interpreter of a chain with such a stage; None for `Lift`.
     """
 
     slots: ClassVar[Mapping[str, Slot]] = {}
     needs: ClassVar[frozenset[str]] = frozenset()
+    passes: ClassVar[bool] = False
+    ends: ClassVar[bool] = False
+    hides: ClassVar[bool] = False
     lift: ClassVar[type | None] = None
+
+    @property
+    def origin(self) -> str:
+        """The default name of a stage with this technique: the name of the function that made it."""
+        return self.label
 
     def accepts(self) -> frozenset[str]:
         """The extra arguments of `update` that the stage can take without needing them."""
         return frozenset()
+
+    def shown(self) -> Sequence[str]:
+        """The slots that `metrics` shows."""
+        return ()
 
     def parts(self) -> Mapping[str, "Transformation"]:
         """The transformations that the stage holds. Each has its state under the same name in the stage's state."""

@@ -42,7 +42,7 @@ def init_slots(name: str, stage: Stage, params: Flat, seen: Seen, cast: Cast) ->
         fill = start(name, stage.technique, spec)
         leaves: list[jax.Array | None] = [None] * len(params.leaves)
         if spec.role is Role.SCALAR:
-            trees[slot] = jnp.asarray(fill, spec.dtype)
+            trees[slot] = jnp.full(spec.shape, fill, spec.dtype)
             continue
         for i, p in enumerate(params.leaves):
             if not is_trainable(p) or (seen is not None and seen[i] is None):

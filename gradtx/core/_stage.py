@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 
-from gradtx._tools import Flat, Selector, code_of, place_of, select
+from gradtx._tools import Flat, Labelled, Labels, Selector, code_of, place_of, select
 from gradtx.core._rule import Rule, Scope
 
 
@@ -112,6 +112,21 @@ class Stage(NamedTuple):
         return () if seen is None or not self.sees_layers else seen[i] or ()
 
 
+def names_of(stages: Sequence[Stage]) -> list[str]:
+    """A unique name per stage: its name, or the name of its technique, numbered from the second on."""
+    names: list[str] = []
+    taken = {stage.name for stage in stages}
+    for technique, name, *_ in stages:
+        if name is not None and name in names:
+            raise ValueError(f"chain: two stages are named {name!r}; give one of them another name")
+        if name is None:
+            base = technique.origin
+            numbered = (base if i == 1 else f"{base}_{i}" for i in range(1, len(stages) + len(taken) + 2))
+            name = next(n for n in numbered if n not in taken and n not in names)
+        names.append(name)
+    return names
+
+
 def _layer(
     array: jax.ShapeDtypeStruct, axis: int, where: str, params: Flat, i: int
 ) -> tuple[int, jax.ShapeDtypeStruct]:
@@ -129,12 +144,33 @@ def code(stages: Sequence[Stage]) -> str:
     if len(splittable) > 1 and all(stage.split and not stage.views for stage in splittable):
         return f"by_parts({code([stage._replace(split=False) for stage in stages])})"
     codes: list[str] = []
-    for view, run in itertools.groupby(stages, lambda stage: stage.views[0] if stage.views else None):
+    for view, run in itertools.groupby(stages, _outermost):
         if view is None:
             codes += map(_code, run)
+        elif isinstance(view, Labels):
+            codes.append(_partition_code(view, list(run)))
         else:
             codes.append(view.code(code([stage._replace(views=stage.views[1:]) for stage in run])))
     return codes[0] if len(codes) == 1 else f"chain({', '.join(codes)})"
+
+
+def _outermost(stage: Stage) -> Only | Stacked | Labels | None:
+    """The outermost view, or the labels of the partition that the stage belongs to."""
+    view = stage.views[0] if stage.views else None
+    return view.selector.labels if isinstance(view, Only) and isinstance(view.selector, Labelled) else view
+
+
+def _partition_code(labels: Labels, stages: Sequence[Stage]) -> str:
+    """The code of a partition. The names of its stages begin with their labels."""
+    codes = []
+    for label in labels.names:
+        view = Only(Labelled(labels, label))
+        inner = [s._replace(views=s.views[1:]) for s in stages if s.views[0] == view]
+        given = [str(s.name).removeprefix(f"{label}.") for s in inner]
+        default = names_of([s._replace(name=None) for s in inner])
+        named = zip(inner, given, default, strict=True)
+        codes.append(f"{label!r}: {code([s._replace(name=None if n == d else n) for s, n, d in named])}")
+    return f"partition({{{', '.join(codes)}}}, {labels!r})"
 
 
 def _code(stage: Stage) -> str:

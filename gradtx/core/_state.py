@@ -3,9 +3,8 @@
 from typing import Any, Literal, NamedTuple
 
 import jax
-from jax.typing import ArrayLike
 
-from gradtx._tools import Stateful, hyperparameters
+from gradtx._tools import PerGroup, Stateful, hyperparameters
 from gradtx.core._rule import Technique
 
 
@@ -35,13 +34,23 @@ def from_state(state: State, part: Literal["hyperparams", "stages"], name: str) 
     return entries[name]
 
 
-def varying(name: str, technique: Technique, state: State) -> dict[str, ArrayLike]:
-    """The hyperparameters of a stage that are not constants, with their values at this step."""
+def varying(name: str, technique: Technique, state: State) -> dict[str, Any]:
+    """The hyperparameters of a stage that are not constants, with their values at this step.
+
+    A hyperparameter with a value for each group is a `PerGroup` of the values at this step.
+    """
     values = {}
     for field in hyperparameters(type(technique)):
         value = getattr(technique, field)
-        if isinstance(value, Stateful):
-            values[field] = value.now(from_state(state, "hyperparams", value.key(name, field)), state.step)
-        elif callable(value):
-            values[field] = value(state.step)
+        if (now := _now(value, name, field, state)) is not value:
+            values[field] = now
     return values
+
+
+def _now(value: Any, stage: str, field: str, state: State) -> Any:
+    if isinstance(value, PerGroup):
+        prefix = value.prefix(stage, field)
+        return value.map(lambda label, one: _now(one, prefix, label, state))
+    if isinstance(value, Stateful):
+        return value.now(from_state(state, "hyperparams", value.key(stage, field)), state.step)
+    return value(state.step) if callable(value) else value

@@ -28,7 +28,7 @@ from gradtx._tools import (
     wide,
 )
 from gradtx.core._leaf import Finish, Lists, Now, RuleScalars, compiled_measure, leaf_function, measure
-from gradtx.core._resolve import LeafKind, Resolved, resolve, slots_in_state
+from gradtx.core._resolve import Group, LeafKind, Resolved, resolve, slots_in_state
 from gradtx.core._rule import Rule, Scope
 from gradtx.core._slots import check_slots
 from gradtx.core._state import State, from_state, varying
@@ -81,7 +81,7 @@ class Step:
         return flat
 
     def _resolved(self, name: str) -> Resolved:
-        return resolve(name, self.lift.stages[name], self.state, self.params, self.seen.get(name))
+        return resolve(name, self.lift.stages[name], self.state, self.params, self.seen.get(name), self.flat)
 
     def _dtype(self, i: int) -> np.dtype:
         """The dtype of leaf i's arithmetic: that of its parameter or slots, in float32 or wider."""
@@ -95,7 +95,7 @@ class Step:
     def run(self, names: Sequence[str], finish: Finish | None, key: jax.Array | None) -> dict[str, Any]:
         """Runs a segment: a tree stage, or rules one after the other. Returns the new states of its stages."""
         if names and names[0] not in self.rules:
-            return {names[0]: self._run_tree(names[0])}
+            return {names[0]: self._run_tree(names[0], finish, key)}
         rules = [self.rules[name] for name in names]
         return self._run_rules([self._measured(r) if r.measures else r for r in rules], finish, key)
 
@@ -112,6 +112,8 @@ class Step:
         else:
             dtypes, lists = tuple(sorted(set(dtypes), key=str)), Lists()  # `prepare` sees no arrays
         now = Now(self.state.step, self.count, self.extra["value"] if "value" in needs else None)
+        if rule.per_group:
+            return rule._replace(measured=self._prepared(rule, visible, dtypes, now))
         scalars = RuleScalars(rule.hyper, {}, rule.scalars)
         if "value_fn" in needs:  # a new function at each step would be compiled at each step
             measured = measure(rule.name, rule.rule, dtypes, lists, now, scalars, self._value_fn(visible))
@@ -119,6 +121,19 @@ class Step:
             measured = compiled_measure(rule.name, rule.rule, dtypes, lists, now, scalars)
         stored = {name: jnp.asarray(measured[name], old.dtype) for name, old in rule.scalars.items()}
         return rule._replace(measured=measured, scalars=stored, before=rule.scalars)
+
+    def _prepared(
+        self, rule: Resolved, visible: Sequence[int], dtypes: tuple[np.dtype, ...], now: Now
+    ) -> dict[Group, dict[str, Any]]:
+        """The scalars that a rule prepares for each group. Such a rule keeps no scalars and measures no arrays."""
+        prepared: dict[Group, dict[str, Any]] = {}
+        for i in visible:
+            group = (rule.groups or {})[i]
+            if group not in prepared:
+                static, hyper = rule.on(LeafKind((), group))
+                scalars = RuleScalars(hyper, {}, {})
+                prepared[group] = compiled_measure(rule.name, static.rule, dtypes, Lists(), now, scalars)
+        return prepared
 
     def _value_fn(self, visible: Sequence[int]) -> Callable[[Sequence[jax.Array]], Any]:
         """The user's `value_fn`, as a function of a list of arrays in the place of the parameters of these numbers.
@@ -184,7 +199,7 @@ class Step:
         flat = self.lift.stages[name].masked(self.params, self.seen.get(name))
         return flat.unflatten(flat.leaves)
 
-    def _run_tree(self, name: str) -> Any:
+    def _run_tree(self, name: str, finish: Finish | None, key: jax.Array | None) -> Any:
         """Runs a tree stage on the trees that it sees, in the dtype of the arithmetic. Returns its new state."""
         stage, seen = self.lift.stages[name], self.seen.get(name)
         visible = [i for i in self.active if seen is None or seen[i] is not None]
@@ -193,13 +208,15 @@ class Step:
             leaves[i] = self.lift.cast(self.values[i], self.dtypes[i])
         before = from_state(self.state, "stages", name)
         technique = stage.technique.replace(varying(name, stage.technique, self.state))
-        at = TreeAt(self.state.step, self.count, self.tree_params(name), self.extra)
+        final = None if finish is None or finish == "update" or not technique.applies else (finish, key)
+        at = TreeAt(self.state.step, self.count, self.tree_params(name), self.extra, final)
         updates, after = technique.update(self.flat.unflatten(leaves), before, at)
         updated = self.lift.flatten(updates)
         check_structure(name, updated, self.flat, "gradients", "updates")
         for i in visible:
             self.values[i] = updated.leaves[i]
-        self.active = [i for i in self.active if self.values[i] is not None]
+        done = visible if final else ()  # the values are new parameters
+        self.active = [i for i in self.active if self.values[i] is not None and i not in done]
         return after
 
 
@@ -210,7 +227,7 @@ def _leaf_call(rules: Sequence[Resolved], kind: Kind, finish: Finish | None) -> 
             rule, hyper = rules[n].on(of_rule)
             members.append(n)
             static.append(rule)
-            scalars.append(RuleScalars(hyper, rules[n].measured, rules[n].before))
+            scalars.append(RuleScalars(hyper, rules[n].measured_on(of_rule.group), rules[n].before))
     return LeafCall(members, leaf_function(tuple(static), kind.dtype, kind.out, finish), scalars)
 
 

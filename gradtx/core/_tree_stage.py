@@ -6,12 +6,11 @@ A wrapper declares its transformations in `parts` and its arrays in `slots`. It 
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import jax
 
-from gradtx._tools import Tree, run_if
+from gradtx._tools import Rounding, Tree, flatten, run_if
 from gradtx.core._rule import Technique
 from gradtx.core._state import State
 
@@ -25,12 +24,14 @@ class TreeAt:
         count: `step + 1`, int32.
         params: The parameters that the stage sees, with None in the place of the others. None if `update` got none.
         extra: The extra arguments of `update`.
+        final: How the last stage rounds new parameters, if it `applies` its updates; None if it returns updates.
     """
 
     step: jax.Array
     count: jax.Array
     params: Any
     extra: Mapping[str, Any]
+    final: tuple[Rounding, jax.Array | None] | None = None
 
 
 class TreeStage(Technique):
@@ -41,9 +42,12 @@ class TreeStage(Technique):
 
     Attributes:
         keeps_state: False if the class defines `init`, because its state is not such a dictionary.
+        applies: Whether `update` returns new parameters in the place of updates if `at.final` is given. Such a stage
+            can leave the parameters alone at a step, where an update of zeros would be added.
     """
 
     keeps_state: ClassVar[bool] = True
+    applies: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -86,24 +90,34 @@ class TreeStage(Technique):
         state: Mapping[str, Tree],
         at: TreeAt,
         otherwise: Tree = None,
+        make: Callable[[Any], Any] = lambda updates: updates,
     ) -> tuple[Any, dict[str, Any]]:
         """Runs one step of a part if the condition holds. Otherwise computes nothing, and returns (otherwise, state).
 
-        Without `otherwise`, the updates pass unchanged. No state is copied, and derivatives of both directions exist.
+        Without `otherwise`, the updates pass unchanged. With `at.final`, the result is the new parameters, or the old
+        ones. No state is copied, and derivatives of both directions exist. The part sees `make(updates)`, which exists
+        only if the condition holds.
         """
+        lift = self.parts()[part]._lift
         functions = {name: value for name, value in at.extra.items() if callable(value)}
         arrays = {name: value for name, value in at.extra.items() if name not in functions}
+        rounding, key = at.final or ("nearest", None)
 
-        def step(updates: Tree, state: State, params: Tree, arrays: Mapping[str, object]) -> tuple[Tree, State]:
-            return self.parts()[part]._lift.update(updates, state, params, **arrays, **functions)
+        def step(_: Tree, state: State, updates: Tree, params: Tree, arrays: Mapping[str, object]) -> Any:
+            return lift.update(make(updates), state, params, **arrays, **functions)
 
-        if otherwise is None:
-            updates, after = run_if(condition, step, (updates, state[part]), at.params, arrays)
+        def passing(updates: Tree, state: State, params: Tree, arrays: Mapping[str, object]) -> Any:
+            return lift.update(updates, state, params, **arrays, **functions)
+
+        def applied(params: Tree, state: State, updates: Tree, arrays: Mapping[str, object]) -> Any:
+            return lift.run(make(updates), state, params, {**arrays, **functions}, rounding, key)
+
+        if at.final is not None:
+            flat, given = flatten(at.params), flatten(jax.eval_shape(make, updates)).leaves
+            trained = [None if u is None else p for p, u in zip(flat.leaves, given, strict=True)]
+            updates, after = run_if(condition, applied, (flat.unflatten(trained), state[part]), updates, arrays)
+        elif otherwise is None:
+            updates, after = run_if(condition, passing, (updates, state[part]), at.params, arrays)
         else:
-            run = partial(_ignoring_first, step)
-            updates, after = run_if(condition, run, (otherwise, state[part]), updates, at.params, arrays)
+            updates, after = run_if(condition, step, (otherwise, state[part]), updates, at.params, arrays)
         return updates, dict(state) | {part: after}
-
-
-def _ignoring_first(step: Callable[..., Any], _: Tree, state: Tree, updates: Tree, *arguments: Tree) -> Any:
-    return step(updates, state, *arguments)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import jax
@@ -11,7 +11,19 @@ import numpy as np
 import optax
 
 from gradtx._tools import Flat, Tree, checked, flatten, hyperparameters, is_trainable, same
-from gradtx.core import Rule, Stage, State, Technique, Transformation, Transforms, TreeStage, varying
+from gradtx.core import (
+    Group,
+    Resolved,
+    Rule,
+    Stage,
+    State,
+    Technique,
+    Transformation,
+    Transforms,
+    TreeStage,
+    resolve,
+    varying,
+)
 from gradtx.inspection._report import abbreviated, report
 
 
@@ -194,21 +206,22 @@ def _view_name(axes: tuple[int, ...] | None) -> str:
 
 def _rule_groups(rule: Rule, params: Flat) -> tuple[GroupDescription, ...]:
     """The groups of a rule, with the hyperparameters in which they differ."""
-    members = rule.groups(params, rule.label)
+    before = Transformation((Stage(rule),))._lift.state(flatten({}))
+    resolved = resolve(rule.label, Stage(rule), before, params, None, params)
+    members = resolved.groups
     if members is None:
         return ()
-    before = Transformation((Stage(rule),))._lift.state(flatten({}))
-    rule = rule.replace(varying(rule.label, rule, before))
-    order = sorted(dict.fromkeys(members.values()), key=lambda group: group is False)  # "selected" comes first
-    rules = {group: rule.for_group(group) for group in order}
-    differing = _differing(rule, list(rules.values()))
+    # "selected" comes first, and the groups of values are in the order of their selectors.
+    order = sorted(dict.fromkeys(members.values()), key=lambda group: (group.of_rule is False, group.values))
+    rules = {group: resolved.of_group(group) for group in order}
+    differing = _differing(rule.replace(varying(rule.label, rule, before)), list(rules.values()))
     all_paths = {i: path for i, (path, _) in params.trained().items()}
     groups = []
     for group, special in rules.items():
         paths = tuple(all_paths[i] for i, other in members.items() if other == group)
         hyperparams = {field: f"{float(getattr(special, field)):.4g}" for field in differing}
         groups.append(
-            GroupDescription(_rule_group_name(group), hyperparams, paths, abbreviated(paths, all_paths.values()))
+            GroupDescription(_group_name(resolved, group), hyperparams, paths, abbreviated(paths, all_paths.values()))
         )
     return tuple(groups)
 
@@ -222,10 +235,14 @@ def _differing(rule: Rule, rules: Sequence[Rule]) -> list[str]:
     return [field for field in hyperparameters(type(rule)) if changes(field)]
 
 
-def _rule_group_name(group: Hashable) -> str:
-    if isinstance(group, bool):
-        return "selected" if group else "not selected"
-    return str(group)
+def _group_name(resolved: Resolved, group: Group) -> str:
+    """The name of the rule's group and the selectors of hyperparameters with a value for each group."""
+    names = [list(x.labelled())[n] for x, n in zip(resolved.per_group.values(), group.values, strict=True)]
+    if isinstance(group.of_rule, bool):
+        names.insert(0, "selected" if group.of_rule else "not selected")
+    elif group.of_rule is not None:
+        names.insert(0, str(group.of_rule))
+    return ", ".join(dict.fromkeys(names))
 
 
 def _slot(role: str, tree: Tree) -> SlotDescription:

@@ -2,14 +2,14 @@
 
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gradtx._tools import Number, checked, hyperparameters, is_real_scalar
+from gradtx._tools import Number, PerGroup, checked, hyperparameters, is_real_scalar
 from gradtx.core import ScheduleLike, chain
 from gradtx.inspection._axes import Axes, Figure, Line2D, OptionalAxes, add_legend, new_axes, short
 from gradtx.inspection._styles import Style, styles
@@ -143,15 +143,23 @@ def _lines(
 def _scheduled(tx: optax.GradientTransformation) -> Iterator[_Curve]:
     """The curves of all scheduled hyperparameters."""
     scheduled = [
-        (name, field, getattr(stage, field))
+        (label, field, value)
         for name, stage in chain(tx).stages.items()
         for field in hyperparameters(type(stage))
-        if callable(getattr(stage, field))
+        for label, value in _schedules_of(f"{name}.{field}", getattr(stage, field))
     ]
     if not scheduled:
         raise ValueError(f"plot_schedule: no hyperparameter is a schedule in {tx}")
-    for (name, field, schedule), style in zip(scheduled, styles(), strict=False):
-        yield _Curve(f"{name}.{field}", field.replace("_", " "), schedule, style)
+    for (label, field, schedule), style in zip(scheduled, styles(), strict=False):
+        yield _Curve(label, field.replace("_", " "), schedule, style)
+
+
+def _schedules_of(label: str, value: Any) -> list[tuple[str, ScheduleLike]]:
+    """The schedules of a hyperparameter with their labels: none, one, or those of the groups of parameters."""
+    labelled: dict[str, Any] = {label: value}
+    if isinstance(value, PerGroup):
+        labelled = {f"{label}.{group}": one for group, one in value.labelled().items()}
+    return [pair for pair in labelled.items() if callable(pair[1])]
 
 
 def _paired(

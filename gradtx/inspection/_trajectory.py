@@ -19,7 +19,8 @@ from gradtx._tools import (
     summary,
     typed_key,
 )
-from gradtx.core import Transforms, apply_gradients
+from gradtx.core import Transforms
+from gradtx.states import apply_gradients
 
 
 class Trajectory(NamedTuple):

@@ -9,6 +9,7 @@ from gradtx._tools import Interval, NonNegative, abs_sq, is_zero, root
 from gradtx.core import (
     At,
     Hyper,
+    PerGroup,
     Role,
     Rule,
     Slot,
@@ -88,7 +89,7 @@ def _decaying(rate: Hyper, decay: float) -> Hyper:
             "adagrad: learning_rate_decay needs a learning rate that is a number or a schedule, got "
             f"{rate}; chain scale_by_schedule(schedules.inverse_time_decay(1.0, 1, {decay})) after adagrad instead"
         )
-    if isinstance(rate, Stateful):
+    if isinstance(rate, Stateful | PerGroup):
         return rate.starting(lambda start: _decaying(start, decay))
     if callable(rate):
         return product(rate, inverse_time_decay(1.0, 1, decay))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from gradtx._tools import is_trainable
-from gradtx.core import apply_gradients
+from gradtx.states import apply_gradients
 
 T = TypeVar("T")
 

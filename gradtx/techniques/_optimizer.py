@@ -19,6 +19,7 @@ from gradtx.core import (
     Hyper,
     LearningRate,
     NonNegative,
+    PerGroup,
     Real,
     Rule,
     Selector,
@@ -128,7 +129,7 @@ def framed(
     mode = decay.get("weight_decay_mode", "decoupled")
     velocity = momentum_form == "velocity" and not is_zero(momentum)
     twice = mode == "after" or (velocity and mode in ("decoupled", "cautious"))
-    if twice and isinstance(learning_rate, Stateful) and not is_zero(weight_decay):
+    if twice and isinstance(learning_rate, Stateful | PerGroup) and not is_zero(weight_decay):
         learning_rate = learning_rate.under("learning_rate")  # two stages read one learning rate
     rate = chain(scale_by_learning_rate(learning_rate))
     if velocity:

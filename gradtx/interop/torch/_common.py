@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 from gradtx._tools import Interval, Record, Tree, code_of, is_zero
-from gradtx.core import Hyper, Transformation, by_parts, chain
+from gradtx.core import Hyper, Transformation, chain
 from gradtx.interop._arguments import Pair, drop_in, extended
 from gradtx.techniques import WeightDecayMode, scale_by_schedule
+from gradtx.views import by_parts
 
 BETAS = Pair(Interval(0.0, 1.0), Interval(0.0, 1.0))
 

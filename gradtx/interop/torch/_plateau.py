@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from gradtx._tools import Interval, code_of
-from gradtx.core import Stateful
+from gradtx.core import PerGroup, Stateful
 from gradtx.interop._arguments import (
     NonNegative,
     NumberFromZero,
@@ -55,7 +55,7 @@ def ReduceLROnPlateau(
     >>> torch.SGD(lr=torch.ReduceLROnPlateau(0.1, patience=5))
     scale_by_learning_rate(reduce_on_plateau(0.1, patience=5, min_change=1e-08, relative_to='value'))
     """
-    if isinstance(lr, Stateful):
+    if isinstance(lr, Stateful | PerGroup):
         raise TypeError(f"ReduceLROnPlateau: lr must be a number or a schedule, got {code_of(lr)}")
     if isinstance(min_lr, list | tuple):
         refuse_unsupported("ReduceLROnPlateau", "a min_lr for each of several parameter groups", "give one number")
