@@ -37,6 +37,7 @@ class Case:
             random numbers are drawn.
         reads_twice: Whether the update reads its gradient more than once, for example for a norm. XLA then stores the
             gradient that an earlier stage computes.
+        skips: Whether the updates are zero at a first step with a gradient that is not finite.
         static: Arguments that are not hyperparameters. `optax.inject_hyperparams` must not inject them.
     """
 
@@ -51,10 +52,12 @@ class Case:
     overwrites: bool = False
     stored: int = 0
     reads_twice: bool = False
+    skips: bool = False
     static: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.make.__name__}({', '.join(f'{k}={v}' for k, v in self.arguments.items())})"
+        arguments = (f"{k}={getattr(v, '__qualname__', v)}" for k, v in self.arguments.items())
+        return f"{self.make.__name__}({', '.join(arguments)})"
 
     def tx(self, **changed: Any) -> gx.Transformation:
         return self.make(**(self.arguments | changed))
@@ -361,7 +364,115 @@ def switch(g, p, t, s, first, second, at):
     return adam(g, p, t - at, s.setdefault("second", {}), learning_rate=0.02)
 
 
+def scale(g, p, t, s, step_size):
+    return step_size * g
+
+
+def conditionally_mask(g, p, t, s, inner, should_transform_fn):
+    """Step by heavy ball at every second call. The other calls change nothing."""
+    return sgd(g, p, t, s, learning_rate=0.001, momentum=0.8) if should_transform_fn(t - 1) else 0 * g
+
+
+def every_second(step):
+    return step % 2 == 1
+
+
+def accumulate(g, p, t, s, inner, every):
+    """Step by Adam with the mean of every window."""
+    s["window"] = [*s.get("window", []), g]
+    if len(s["window"]) < every:
+        return 0 * g
+    mean = sum(s.pop("window")) / every
+    return adam(mean, p, t // every, s, learning_rate=0.02)
+
+
+def skip_nonfinite(g, p, t, s, inner):
+    return adam(g, p, t, s, learning_rate=0.02)
+
+
+def unchanged(g, p, t, s, **arguments):
+    return g
+
+
+def outer_step(g, p, t, s, inner, outer, every):
+    """Step by heavy ball, and at every few steps by SGD from the anchor."""
+    anchor = s.setdefault("anchor", p)
+    u = sgd(g, p, t, s.setdefault("inner", {}), learning_rate=0.001, momentum=0.8)
+    if t % every:
+        return u
+    s["anchor"] = anchor + 0.5 * (p + u - anchor)
+    return s["anchor"] - p
+
+
+def lookahead(g, p, t, s, fast_optimizer, sync_period):
+    return outer_step(g, p, t, s, None, None, sync_period)
+
+
 CASES = [
+    Case(gx.scale, {"step_size": -0.3}, scale, optax.scale, "step_size"),
+    Case(
+        gx.conditionally_mask,
+        {"inner": gx.sgd(0.001, momentum=0.8), "should_transform_fn": every_second},
+        conditionally_mask,
+        None,
+        None,
+        optimizer=True,
+        stored=3,
+        skips=True,
+        static=("should_transform_fn",),
+    ),
+    Case(
+        gx.accumulate,
+        {"inner": gx.adam(0.02), "every": 3},
+        accumulate,
+        None,
+        None,
+        optimizer=True,
+        stored=3,
+        skips=True,
+        static=("every",),
+    ),
+    Case(
+        gx.skip_nonfinite,
+        {"inner": gx.adam(0.02)},
+        skip_nonfinite,
+        None,
+        None,
+        optimizer=True,
+        stored=1,
+        reads_twice=True,
+        skips=True,
+    ),
+    Case(gx.ema_params, {"decay": 0.8, "warmup": True}, unchanged, None, "decay"),
+    Case(
+        gx.ema_params,
+        {"decay": 0.8, "debias": True, "start": 2, "every": 2},
+        unchanged,
+        None,
+        "decay",
+        static=("start", "every"),
+    ),
+    Case(gx.swa_params, {"start": 3, "every": 2}, unchanged, None, None, static=("start", "every")),
+    Case(
+        gx.outer_step,
+        {"inner": gx.sgd(0.001, momentum=0.8), "outer": gx.sgd(0.5), "every": 3},
+        outer_step,
+        None,
+        None,
+        optimizer=True,
+        overwrites=True,
+        stored=3,
+    ),
+    Case(
+        gx.lookahead,
+        {"fast_optimizer": gx.sgd(0.001, momentum=0.8), "sync_period": 3},
+        lookahead,
+        None,
+        None,
+        optimizer=True,
+        overwrites=True,
+        stored=3,
+    ),
     Case(
         gx.scale_by_learning_rate,
         {"learning_rate": 0.3},

@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
 from gradtx.core import Rule, Scope, Transformation, hyperparameters
+from tests import cases
 from tests.cases import CASES
 from tests.helpers import AS_USERS, DTYPES, assert_close, gradients, optax_trajectory, relaxed, trajectory, tree
 from tests.problems import PROBLEMS
@@ -171,7 +172,7 @@ def test_state_is_a_fixed_point_and_compiles_once(case, param_dtype, grad_dtype)
         assert not any(x.weak_type for x in jax.tree.leaves((new, updates)))
         state = new
     chex.assert_tree_all_finite(state)
-    moments = [x for x in jax.tree.leaves(state.stages) if not jnp.issubdtype(x.dtype, jnp.integer)]
+    moments = [x for x in jax.tree.leaves(state.stages) if jnp.issubdtype(x.dtype, jnp.inexact)]
     assert all(x.dtype == jnp.float32 for x in moments)
 
 
@@ -202,7 +203,9 @@ def test_non_finite_gradients_do_not_spread(case, bad):
     tx = case.tx()
     updates, _, _ = trajectory(tx, tree(1), [grads])
     touched = ~np.isfinite(updates[0]["w"])
-    if np.isnan(bad):
+    if case.skips:
+        chex.assert_trees_all_equal(updates[0], jax.tree.map(jnp.zeros_like, grads))
+    elif np.isnan(bad):
         assert touched[0, 0]
     if all(isinstance(stage, Rule) and stage.scope is Scope.ELEMENT for stage in tx.stages.values()):
         assert touched.sum() <= 1
@@ -289,7 +292,7 @@ def test_is_data(case):
     assert hash(tx) == hash(again)
     assert not case.varying or tx != case.tx(**{case.varying: 0.123})
     assert pickle.loads(pickle.dumps(tx)) == tx
-    assert eval(repr(tx), vars(gx) | vars(gx.schedules)) == tx
+    assert eval(repr(tx), vars(cases) | vars(gx.schedules) | vars(gx)) == tx
 
     @chex.assert_max_traces(1)
     def step(tx, g):

@@ -6,8 +6,8 @@ from dataclasses import KW_ONLY
 import jax
 import jax.numpy as jnp
 
-from gradtx._tools import Bound, NonNegative
-from gradtx.conditioning._norms import clip_factors, clip_to, times
+from gradtx._tools import Bound, NonNegative, times
+from gradtx.conditioning._norms import clip_factors, clip_to
 from gradtx.core import At, Rule, Scope, Slots, Updated, as_transformation
 
 

@@ -6,9 +6,8 @@ from typing import Annotated, Any, NamedTuple, Self
 import jax
 import numpy as np
 
-from gradtx._tools import Flat, Interval
+from gradtx._tools import Flat, Interval, times
 from gradtx.conditioning._depths import Depth, depths
-from gradtx.conditioning._norms import times
 from gradtx.core import At, Rule, Slots, Updated, as_transformation
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import Number, abs_sq, ratio
+from gradtx._tools import Number, abs_sq, ratio, times
 
 T = TypeVar("T")
 Axes: TypeAlias = tuple[int, ...] | None
@@ -35,6 +35,18 @@ def clip_to(g: jax.Array, bound: Number, eps: Number = 0.0, axes: Axes = None) -
     return times(g, *clip_factors([g], bound, eps, axes))
 
 
+def scaled_norm(arrays: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Returns (s·‖g‖, s) for the common norm of several arrays, where s·‖g‖ is finite if all elements are.
+
+    The power of two s is 1 unless ‖g‖ itself could overflow.
+    """
+    if not arrays:
+        return jnp.zeros(()), jnp.ones(())
+    dtype = max((jnp.finfo(x.dtype).dtype for x in arrays), key=lambda d: d.itemsize)
+    arrays = [jnp.asarray(x, np.promote_types(x.dtype, dtype)) for x in arrays]
+    return _of_norm(lambda size, scale: (size, scale), None, arrays)
+
+
 def norm(x: jax.Array, axes: Axes = None) -> jax.Array:
     """The norm ‖x‖ over `axes`, which keep the length 1. None takes all axes, and keeps none of them."""
     return _of_norm(jnp.divide, axes, [x])
@@ -45,16 +57,6 @@ def _factors(size: jax.Array, scale: jax.Array, bound: Number, eps: Number) -> F
     passes = size <= bound * scale
     # The inner `where` keeps the derivative finite where the outer one does not take its branch.
     return jnp.where(passes, one, scale), jnp.where(passes, one, bound / jnp.where(passes, one, size))
-
-
-def times(g: jax.Array, *factors: jax.Array) -> jax.Array:
-    """The product of g and real factors.
-
-    A complex g is multiplied part by part, because a product with 1+0j makes NaN of inf and 0 of -0.
-    """
-    if jnp.iscomplexobj(g):
-        return jax.lax.complex(times(g.real, *factors), times(g.imag, *factors))
-    return functools.reduce(lambda x, factor: x * factor, factors, g)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._tools import NonNegative, Selects, bind, is_zero, refuse_idle
-from gradtx.core import At, LearningRate, Rule, Slots, Transformation, Updated, as_transformation, only
+from gradtx.core import At, LearningRate, Rule, Slots, Transformation, Updated, as_transformation
+from gradtx.views import only
 
 
 class AddDecayedWeights(Rule):
