@@ -85,7 +85,7 @@ def _schedule(text: str) -> ScheduleOption:
         factor = parse(text, gx.schedules.Schedule)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return ScheduleOption(text, lambda rate, _: gx.schedules.scale(factor, rate))
+    return ScheduleOption(text, lambda rate, _: gx.schedules.scaled(factor, rate))
 
 
 def _text(text: str) -> str:

@@ -22,12 +22,13 @@ Schedules are made of schedules. The functions for this take numbers as well, if
 
 - `join([a, b], [n])` is a for n steps, and then b from its step 0.
 - `warmup(a, n)` is a rise to a(0) in n steps, and then a from its step 0.
-- `scale(a, c)` is c·a, `product(a, b)` is a·b, and `floor(a, m)` is max(a, m).
+- `scaled(a, c)` is c·a, `product(a, b)` is a·b, and `floor(a, m)` is max(a, m).
 - `offset(a, n)` is a from its step n on. A new run with it continues a run that stopped after n steps.
-- `per_epoch(a, n)` is a with epochs of n steps in place of steps.
+- `delayed(a, n)` is a from step n of the chain on. Fine-tuning from a checkpoint begins a schedule anew with it.
+- `per_epoch(a, n)` is a with epochs of n steps in place of steps, and `of_run(a, n)` with parts of a run of n steps.
 
 >>> rise_and_fall = schedules.join([schedules.linear(0.0, 1.0, 4), schedules.exponential_decay(1.0, 2, 0.5)], [4])
->>> schedules.scale(rise_and_fall, 0.1)(jnp.asarray([0, 2, 4, 6]))
+>>> schedules.scaled(rise_and_fall, 0.1)(jnp.asarray([0, 2, 4, 6]))
 Array([0.  , 0.05, 0.1 , 0.05], dtype=float32)
 >>> schedules.offset(rise_and_fall, 4)(0)
 Array(1., dtype=float32)
@@ -49,12 +50,14 @@ without a default cannot be left out, and is therefore never an error of this ki
 has no warm-up, and its first value is 1.
 """
 
+from gradtx.schedules._combine import delayed as delayed
 from gradtx.schedules._combine import floor as floor
 from gradtx.schedules._combine import join as join
+from gradtx.schedules._combine import of_run as of_run
 from gradtx.schedules._combine import offset as offset
 from gradtx.schedules._combine import per_epoch as per_epoch
 from gradtx.schedules._combine import product as product
-from gradtx.schedules._combine import scale as scale
+from gradtx.schedules._combine import scaled as scaled
 from gradtx.schedules._cosine import cosine_decay as cosine_decay
 from gradtx.schedules._cosine import warmup_cosine as warmup_cosine
 from gradtx.schedules._curves import constant as constant

@@ -37,15 +37,15 @@ class product(Schedule):
         return value_at(self.first, step) * value_at(self.second, step)
 
 
-class scale(Schedule):
+class scaled(Schedule):
     """The value is a schedule times a constant: η(t) = c·a(t).
 
     Args:
         schedule: a, a schedule or a finite number.
         factor: c, a finite number.
 
-    >>> from gradtx.schedules import inverse_time_decay, scale
-    >>> scale(inverse_time_decay(0.5, 1, 1.0), 0.1)(4)
+    >>> from gradtx.schedules import inverse_time_decay, scaled
+    >>> scaled(inverse_time_decay(0.5, 1, 1.0), 0.1)(4)
     Array(0.01, dtype=float32)
     """
 
@@ -131,6 +131,51 @@ class offset(Schedule):
             return value_at(self.schedule, as_float(passed) + as_float(self.steps))
         ahead = jnp.asarray(self.steps, passed.dtype)
         return value_at(self.schedule, passed + ahead)
+
+
+class delayed(Schedule):
+    """The schedule starts at a later step of the chain, and has its first value before: η(t) = a(max(t - n, 0)).
+
+    Fine-tuning from a checkpoint after n steps begins a schedule at its step 0 in this way, while the one counter of
+    the chain, and with it Adam's bias correction, goes on from n. `offset` is the reverse.
+
+    Args:
+        schedule: a, a schedule.
+        steps: n ≥ 0, the step of the chain at which the schedule starts.
+
+    >>> from gradtx.schedules import delayed, linear
+    >>> delayed(linear(1.0, 0.0, 4), 100)(jnp.asarray([100, 101]))
+    Array([1.  , 0.75], dtype=float32)
+    """
+
+    schedule: OnlySchedule
+    steps: Steps
+
+    def __call__(self, step: ArrayLike) -> jax.Array:
+        return value_at(self.schedule, since(step, self.steps))
+
+
+class of_run(Schedule):
+    """The schedule counts in parts of a run instead of steps: η(t) = a(t / T).
+
+    All lengths of a are then parts of the run, such as 0.1 for a tenth.
+
+    Args:
+        schedule: a, a schedule that accepts a float.
+        total_steps: T > 0, the number of steps of the run.
+
+    Levanter and nanochat specify schedules like this.
+
+    >>> from gradtx.schedules import of_run, warmup_cosine
+    >>> of_run(warmup_cosine(0.0, 1.0, 0.1, 1.0), 1000)(jnp.asarray([50, 100, 1000]))
+    Array([0.5, 1. , 0. ], dtype=float32)
+    """
+
+    schedule: OnlySchedule
+    total_steps: Length
+
+    def __call__(self, step: ArrayLike) -> jax.Array:
+        return value_at(self.schedule, as_float(since(step, 0)) / as_float(self.total_steps))
 
 
 class per_epoch(Schedule):

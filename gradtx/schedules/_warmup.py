@@ -17,17 +17,19 @@ class warmup(Schedule):
     """The value rises from `init_value` to the first value of a schedule, and then follows the schedule.
 
     η(t) = η₀ + (a(0) - η₀)·t / W ("linear") or η₀·(a(0) / η₀)^(t / W) ("exponential") for t < W, and then
-    η(t) = a(t - W).
+    η(t) = a(t - W). With `skip_init_value`, t + 1 stands for t in the rise.
 
     Args:
         schedule: a, a schedule or a finite number.
         steps: W ≥ 0, the number of steps to the first value of the schedule. 0 for no warm-up.
         init_value: η₀, a finite number. An exponential warm-up requires η₀ > 0 and a(0) > 0.
         kind: "linear" or "exponential".
+        skip_init_value: Whether the first step is already a part of the way, so that no step has the value η₀. A first
+            step of the usual 0 changes no parameter, but it counts for the averages of Adam.
 
     Raises:
-        ValueError: an exponential warm-up from or to a number that is not positive; or W is 0, and `init_value` or
-            `kind` is given.
+        ValueError: an exponential warm-up from or to a number that is not positive; or W is 0, and `init_value`,
+            `kind` or `skip_init_value` is given.
 
     A linear warm-up before `cosine_decay` is the same as `warmup_cosine` and as Keras's `CosineDecay` with
     `warmup_steps`. Before `exponential_decay` it is the same as `optax.warmup_exponential_decay_schedule`.
@@ -37,13 +39,14 @@ class warmup(Schedule):
     Array([0. , 0.5, 1. , 0.5], dtype=float32)
     """
 
-    idle = {"init_value": "steps", "kind": "steps"}
+    idle = {"init_value": "steps", "kind": "steps", "skip_init_value": "steps"}
 
     schedule: NumberOrSchedule
     steps: Steps
     _: KW_ONLY
     init_value: Finite = 0.0
     kind: Literal["linear", "exponential"] = "linear"
+    skip_init_value: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,7 +57,7 @@ class warmup(Schedule):
                     raise ValueError(f"{self.label}: {name} must be in (0, inf) for kind='exponential', got {value}")
 
     def __call__(self, step: ArrayLike) -> jax.Array:
-        done, left = progress(step, 0, self.steps)
+        done, left = progress(step, -1 if self.skip_init_value else 0, self.steps)
         start, peak = as_float(self.init_value), value_at(self.schedule, jnp.asarray(0))
         if self.kind == "linear":
             warm = start * left + peak * done

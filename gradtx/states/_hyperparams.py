@@ -11,8 +11,8 @@ from jax.core import Tracer
 from jax.tree_util import KeyPath, keystr
 from jax.typing import ArrayLike
 
-from gradtx._tools import Interval, hyperparameters, summary
-from gradtx.core import State, Stateful, Transformation, from_state, varying
+from gradtx._tools import Interval, PerGroup, hyperparameters, kept, summary
+from gradtx.core import State, Transformation, from_state, varying
 
 T = TypeVar("T")
 
@@ -20,7 +20,8 @@ T = TypeVar("T")
 def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
     """Returns the value of every hyperparameter at the next step, by the name "stage.field".
 
-    The hyperparameters of a transformation that a stage holds are named "stage.part.stage.field". A hyperparameter that
+    The hyperparameters of a transformation that a stage holds are named "stage.part.stage.field", and the value of a
+    group of parameters "stage.field.selector"; see `per_group`. A hyperparameter that
     follows a metric is reported as it stands now, before the next metric is observed.
 
     Args:
@@ -32,11 +33,15 @@ def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
     >>> gx.hyperparams(tx, tx.init(jnp.ones(2)))
     {'trace.momentum': 0.9, 'trace.dampening': 0.0, 'scale_by_learning_rate.learning_rate': Array(0.1, dtype=float32)}
     """
-    _check_ours("hyperparams", tx)
+    check_ours("hyperparams", tx)
     values = {}
     for name, stage in tx.stages.items():
         fields = {field: getattr(stage, field) for field in hyperparameters(type(stage))} | varying(name, stage, state)
-        values |= {f"{name}.{field}": value for field, value in fields.items() if value is not None}
+        for field, value in fields.items():
+            if isinstance(value, PerGroup):
+                values |= {f"{name}.{field}.{label}": one for label, one in value.labelled().items()}
+            elif value is not None:
+                values[f"{name}.{field}"] = value
         for part, inner in stage.parts().items():
             fields = hyperparams(inner, from_state(state, "stages", name)[part])
             values |= {f"{name}.{part}.{key}": value for key, value in fields.items()}
@@ -63,7 +68,7 @@ def set_hyperparams(tx: Transformation, state: T, /, **values: ArrayLike) -> T:
     >>> gx.set_hyperparams(tx, tx.init(jnp.ones(2)), learning_rate=0.01).hyperparams
     {'scale_by_learning_rate.learning_rate': Array(0.01, dtype=float32)}
     """
-    _check_ours("set_hyperparams", tx)
+    check_ours("set_hyperparams", tx)
     ranges = _ranges(tx)
     names: list[str] = []
     _map_hyperparams(state, lambda name, old: names.append(name) or old)
@@ -82,7 +87,8 @@ def set_hyperparams(tx: Transformation, state: T, /, **values: ArrayLike) -> T:
     return _map_hyperparams(state, change)
 
 
-def _check_ours(where: str, tx: object) -> None:
+def check_ours(where: str, tx: object) -> None:
+    """Checks that `tx` is a transformation of gradtx."""
     if not isinstance(tx, Transformation):
         raise TypeError(
             f"{where}: the first argument must be a transformation of gradtx, which lists its hyperparameters, "
@@ -98,8 +104,7 @@ def _ranges(tx: Transformation) -> dict[str, tuple[Interval, ...]]:
     ranges: dict[str, tuple[Interval, ...]] = {}
     for name, stage in tx.stages.items():
         for field, interval in hyperparameters(type(stage)).items():
-            if isinstance(value := getattr(stage, field), Stateful):
-                key = value.key(name, field)
+            for key, value in kept(name, field, getattr(stage, field)):
                 ranges[key] = ranges.get(key, ()) + (() if value.follows_metric else (interval,))
         for part, inner in stage.parts().items():
             ranges |= {f"{name}.{part}.{key}": intervals for key, intervals in _ranges(inner).items()}

@@ -20,7 +20,10 @@ NAMES = [name for module in (gx, gx.schedules) for name in dir(module) if name.i
 REPRS = [repr(case.tx()) for case in CASES]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+LITERAL = [case for case in CASES if not any(map(callable, case.arguments.values()))]  # a function has only a name
+
+
+@pytest.mark.parametrize("case", LITERAL, ids=str)
 def test_what_prints_parses_back(case):
     assert parse_chain(repr(case.tx())) == case.tx()
 

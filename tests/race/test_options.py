@@ -88,7 +88,7 @@ def test_a_schedule_is_for_the_named_optimizers():
 
 def test_a_schedule_as_code_is_a_factor():
     race = contest(50, "--schedule", "cosine_decay(1.0, 300)", "--learning-rate", "0.5", "--optimizers", "sgd")
-    assert race.contestants[0].tx == gx.sgd(gx.schedules.scale(gx.schedules.cosine_decay(1.0, 300), 0.5))
+    assert race.contestants[0].tx == gx.sgd(gx.schedules.scaled(gx.schedules.cosine_decay(1.0, 300), 0.5))
 
 
 def test_seeds_race_together_as_each_alone():

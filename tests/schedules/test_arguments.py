@@ -59,6 +59,8 @@ VALUES = {
     "factor": [0.5],
     "first": [CURVE],
     "second": [0.5],
+    "total_steps": [32, 64],
+    "skip_init_value": [False, True],
     "kind": {
         "cyclic": ["triangular", "triangular2", "exp_range"],
         "one_cycle": ["cosine", "linear"],

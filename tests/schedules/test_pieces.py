@@ -61,7 +61,7 @@ def test_join_and_offset(start, end, boundary, length):
     ahead = steps[steps >= boundary] - boundary
     check(S.offset(schedule, boundary), later[steps >= boundary], ahead)
     check(S.floor(schedule, 0.6), np.maximum(np.where(steps < boundary, 0.5, later), 0.6), steps)
-    check(S.scale(schedule, -0.3), -0.3 * np.where(steps < boundary, 0.5, later), steps)
+    check(S.scaled(schedule, -0.3), -0.3 * np.where(steps < boundary, 0.5, later), steps)
 
 
 @trials(20)
@@ -124,7 +124,7 @@ ALL = [
     S.warmup(0.3, 10, init_value=0.01, kind="exponential"),
     S.warmup_stable_decay(0.0, 1.0, 10, 20, 50, kind="sqrt"),
     S.floor(S.linear(1.0, 0.0, 50), 0.1),
-    S.scale(S.linear(1.0, 0.0, 50), -0.3),
+    S.scaled(S.linear(1.0, 0.0, 50), -0.3),
     S.offset(S.linear(1.0, 0.0, 50), 10),
     S.per_epoch(S.linear(1.0, 0.0, 5), 7),
 ]
@@ -221,3 +221,25 @@ def test_parts_are_schedules_or_numbers(part):
     for make in (lambda: S.offset(part, 3), lambda: S.per_epoch(part, 3)):
         with pytest.raises(TypeError, match="must be a schedule, which depends on the step, got"):
             make()
+
+
+def test_a_warm_up_that_wastes_no_step():
+    """The first step is 1/W of the way, as in `(t + 1) / W`."""
+    steps = np.arange(12)
+    expected = np.where(steps < 4, 0.8 * (steps + 1) / 4, 0.8 - 0.1 * np.minimum(np.maximum(steps - 4, 0), 8))
+    found = S.warmup(S.linear(0.8, 0.0, 8), 4, skip_init_value=True)(jnp.asarray(steps))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    exponential = S.warmup(0.8, 3, init_value=0.1, kind="exponential", skip_init_value=True)(jnp.arange(4))
+    np.testing.assert_allclose(exponential, [0.2, 0.4, 0.8, 0.8], rtol=1e-6)
+
+
+def test_a_schedule_begins_anew_at_a_checkpoint():
+    cosine = S.cosine_decay(1.0, 10)
+    np.testing.assert_array_equal(S.delayed(cosine, 7)(jnp.arange(7, 20)), cosine(jnp.arange(13)))
+    np.testing.assert_array_equal(S.delayed(cosine, 7)(jnp.arange(7)), 1.0)
+
+
+def test_a_schedule_in_parts_of_a_run():
+    whole = S.warmup_stable_decay(0.0, 1.0, 10, 70, 100)
+    parts = S.of_run(S.warmup_stable_decay(0.0, 1.0, 0.1, 0.7, 1.0), 100)
+    np.testing.assert_allclose(parts(jnp.arange(110)), whole(jnp.arange(110)), atol=1e-6)

@@ -37,8 +37,11 @@ ALL = [
     S.warmup(DECAY, 50, init_value=0.01, kind="exponential"),
     S.product(S.linear(0.0, 1.0, 50), DECAY),
     S.floor(DECAY, 0.1),
-    S.scale(DECAY, 0.3),
+    S.scaled(DECAY, 0.3),
     S.offset(DECAY, 9),
+    S.delayed(DECAY, 40),
+    S.of_run(S.warmup_cosine(0.01, 0.3, 0.1, 1.0), 128),
+    S.warmup(DECAY, 50, skip_init_value=True),
     S.per_epoch(DECAY, 3),
 ]
 UNTIL = 200
