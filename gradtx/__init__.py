@@ -12,6 +12,14 @@ from gradtx import inputs as inputs
 from gradtx import inspection as inspection
 from gradtx import schedules as schedules
 
+# Averages of the parameters
+from gradtx.averaging import ema_params as ema_params
+from gradtx.averaging import incremental_update as incremental_update
+from gradtx.averaging import lookahead as lookahead
+from gradtx.averaging import outer_step as outer_step
+from gradtx.averaging import periodic_update as periodic_update
+from gradtx.averaging import swa_params as swa_params
+
 # Gradient → gradient
 from gradtx.conditioning import adaptive_grad_clip as adaptive_grad_clip
 from gradtx.conditioning import add_decayed_weights as add_decayed_weights
@@ -21,27 +29,31 @@ from gradtx.conditioning import clip as clip
 from gradtx.conditioning import clip_by_global_norm as clip_by_global_norm
 from gradtx.conditioning import clip_by_norm as clip_by_norm
 from gradtx.conditioning import decay_weights as decay_weights
+from gradtx.conditioning import global_norm as global_norm
+from gradtx.conditioning import identity as identity
 from gradtx.conditioning import layerwise_decay as layerwise_decay
+from gradtx.conditioning import monitor as monitor
+from gradtx.conditioning import scale as scale
 
 # What a transformation is
 from gradtx.core import State as State
 from gradtx.core import Transformation as Transformation
-from gradtx.core import apply_gradients as apply_gradients
-from gradtx.core import apply_updates as apply_updates
-from gradtx.core import by_parts as by_parts
 from gradtx.core import chain as chain
 from gradtx.core import matrices_only as matrices_only
 from gradtx.core import named as named
-from gradtx.core import only as only
-from gradtx.core import stacked as stacked
+from gradtx.core import per_group as per_group
 from gradtx.core import tunable as tunable
 
 # Looking inside
 from gradtx.inspection import describe as describe
 
 # Reading and changing a state
+from gradtx.states import apply_gradients as apply_gradients
+from gradtx.states import apply_updates as apply_updates
 from gradtx.states import evaluation_params as evaluation_params
 from gradtx.states import hyperparams as hyperparams
+from gradtx.states import metrics as metrics
+from gradtx.states import restore as restore
 from gradtx.states import set_hyperparams as set_hyperparams
 
 # Optimizers and their rules
@@ -71,7 +83,21 @@ from gradtx.techniques import scale_by_schedule as scale_by_schedule
 from gradtx.techniques import sgd as sgd
 from gradtx.techniques import trace as trace
 
+# What a transformation sees
+from gradtx.views import by_parts as by_parts
+from gradtx.views import freeze as freeze
+from gradtx.views import merge as merge
+from gradtx.views import only as only
+from gradtx.views import partition as partition
+from gradtx.views import stacked as stacked
+from gradtx.views import trainable as trainable
+
 # Transformations made of others
+from gradtx.wrappers import accumulate as accumulate
+from gradtx.wrappers import accumulated_gradients as accumulated_gradients
+from gradtx.wrappers import conditionally_mask as conditionally_mask
+from gradtx.wrappers import rolling as rolling
+from gradtx.wrappers import skip_nonfinite as skip_nonfinite
 from gradtx.wrappers import switch as switch
 
 __version__ = _version("gradtx")
