@@ -27,6 +27,8 @@ from gradtx._tools._hyperparameters import signature_of as signature_of
 from gradtx._tools._hyperparameters import stateful as stateful
 from gradtx._tools._hyperparameters import tunable as tunable
 from gradtx._tools._kinds import Bound as Bound
+from gradtx._tools._kinds import Count as Count
+from gradtx._tools._kinds import CountFromZero as CountFromZero
 from gradtx._tools._kinds import Decay as Decay
 from gradtx._tools._kinds import Deferred as Deferred
 from gradtx._tools._kinds import Fraction as Fraction
@@ -54,6 +56,8 @@ from gradtx._tools._numerics import root as root
 from gradtx._tools._numerics import times as times
 from gradtx._tools._numerics import times_plus as times_plus
 from gradtx._tools._per_group import PerGroup as PerGroup
+from gradtx._tools._per_group import by_label as by_label
+from gradtx._tools._per_group import grouped as grouped
 from gradtx._tools._per_group import per_group as per_group
 from gradtx._tools._record import Record as Record
 from gradtx._tools._rounding import ROUNDINGS as ROUNDINGS

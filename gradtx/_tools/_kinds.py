@@ -167,5 +167,10 @@ Real: TypeAlias = Annotated[Any, Interval()]
 LearningRate: TypeAlias = Annotated[Any, Interval(0.0)]
 """A step size η ≥ 0, finite."""
 
+Count: TypeAlias = Annotated[int, Interval(1, 2**31, hyper=False, whole=True)]
+"""A whole number in [1, 2³¹), such as a number of steps."""
+CountFromZero: TypeAlias = Annotated[int, Interval(0, 2**31, hyper=False, whole=True)]
+"""A whole number in [0, 2³¹)."""
+
 Key: TypeAlias = Annotated[Any, Seed()]
 """An integer seed in [0, 2³²), or a key made by `jax.random.key`."""

@@ -6,26 +6,25 @@ from typing import Any
 import jax
 
 from gradtx._tools._record import Record
-from gradtx._tools._select import Chooser, Selector, Selects, Trained, select, shapes_of, takes_a_tree
+from gradtx._tools._select import Chooser, LeafTree, Selector, Selects, Trained, select, shapes_of, takes_a_tree
 from gradtx._tools._trees import Flat
-from gradtx._tools._types import Tree, Treedef
+from gradtx._tools._types import Tree
 from gradtx._tools._words import code_of, listed, summary
 
 
-class LabelTree(Record):
-    """A tree of labels, or of labels for the upper levels of the parameters. It hashes, unlike the tree itself."""
-
-    leaves: tuple[str, ...]
-    treedef: Treedef
-
-    def __repr__(self) -> str:
-        return repr(jax.tree.unflatten(self.treedef, self.leaves))
+class LabelTree(LeafTree):
+    """A tree of labels, or of labels for the upper levels of the parameters."""
 
 
 class BySelector(Record):
     """A selector for each label."""
 
     selectors: tuple[tuple[str, Selector], ...]
+
+    def of(self, params: Flat, trained: Trained, where: str) -> dict[int, list[str]]:
+        """Number of a trained leaf → all labels whose selectors select it."""
+        chosen = {label: select(s, params, f"{where}: {label}", check=False) for label, s in self.selectors}
+        return {i: [label for label, selected in chosen.items() if selected[i]] for i in trained}
 
     def __repr__(self) -> str:
         return f"{{{', '.join(f'{label!r}: {code_of(selector)}' for label, selector in self.selectors)}}}"
@@ -63,13 +62,14 @@ class Labels(Record):
 
     def _found(self, params: Flat, trained: Trained, where: str) -> dict[int, list[Any]]:
         if isinstance(self.source, BySelector):
-            chosen = {n: select(s, params, f"{where}: {n}", check=False) for n, s in self.source.selectors}
-            return {i: [label for label, of in chosen.items() if of[i]] for i in trained}
-        if isinstance(self.source, LabelTree):
-            return _broadcast(self.source, params, trained, where)
-        if takes_a_tree(self.source):
-            return _broadcast(as_tree(self.source(shapes_of(params, trained))), params, trained, where)
-        return {i: [self.source(path, array)] for i, (path, array) in trained.items()}
+            return self.source.of(params, trained, where)
+        source = self.source
+        if not isinstance(source, LabelTree) and takes_a_tree(source):
+            source = as_tree(source(shapes_of(params, trained)))
+        if isinstance(source, LabelTree):
+            labels = source.of(params, trained, f"{where}: the tree of labels does not fit the parameters")
+            return {i: [label] for i, label in labels.items()}
+        return {i: [source(path, array)] for i, (path, array) in trained.items()}
 
     def __repr__(self) -> str:
         return code_of(self.source)
@@ -107,14 +107,3 @@ def as_tree(labels: Tree) -> LabelTree:
     """A tree of labels in a form that hashes."""
     leaves, treedef = jax.tree.flatten(labels)
     return LabelTree(tuple(leaves), treedef)
-
-
-def _broadcast(tree: LabelTree, params: Flat, trained: Trained, where: str) -> dict[int, list[str]]:
-    """The label of each leaf, where a label of an upper level holds for all leaves below it."""
-    numbers = params.unflatten(range(len(params.leaves)))
-    try:
-        parts = tree.treedef.flatten_up_to(numbers)
-    except ValueError as error:
-        raise ValueError(f"{where}: the tree of labels does not fit the parameters: {error}") from None
-    labels = {i: label for label, part in zip(tree.leaves, parts, strict=True) for i in jax.tree.leaves(part)}
-    return {i: [labels[i]] for i in trained}

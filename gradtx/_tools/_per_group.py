@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from gradtx._tools._kinds import Change, Deferred, Name
+from gradtx._tools._record import Record
 from gradtx._tools._select import Selector, Selects, select
 from gradtx._tools._trees import Flat
 from gradtx._tools._words import code_of, listed, summary
@@ -95,6 +96,18 @@ class PerGroup(Deferred):
         form, pair = ("{{{}}}", "{}: {}") if hashable else ("[{}]", "({}, {})")
         pairs = ", ".join(pair.format(code_of(selector), code_of(value)) for selector, value in self.values)
         return f"per_group({form.format(pairs)}{f', name={self.name!r}' if self.name else ''})"
+
+
+def by_label(name: str, value: Any) -> dict[str, Any]:
+    """A hyperparameter by its name, or its values for the groups of parameters as "name.label"."""
+    if isinstance(value, PerGroup):
+        return {f"{name}.{label}": one for label, one in value.labelled().items()}
+    return {name: value}
+
+
+def grouped(record: Record) -> dict[str, PerGroup]:
+    """The fields of a record that have a value for each group of parameters."""
+    return {field: value for field, value in vars(record).items() if isinstance(value, PerGroup)}
 
 
 def per_group(values: Mapping[Any, Any] | Sequence[tuple[Selector, Any]], *, name: str | None = None) -> PerGroup:

@@ -42,14 +42,31 @@ Trained: TypeAlias = dict[int, tuple[str, Any]]
 """Number of a trained leaf → its path, and its shape and dtype."""
 
 
-class BoolTree(Record):
-    """A tree of booleans. Unlike the tree itself, it hashes, as a part of a transformation must."""
+class LeafTree(Record):
+    """A tree of booleans or labels. Unlike the tree itself, it hashes, as a part of a transformation must."""
 
-    leaves: tuple[bool, ...]
+    leaves: tuple[Any, ...]
     treedef: Treedef
+
+    def of(self, params: Flat, trained: Trained, misfit: str) -> dict[int, Any]:
+        """The value for each trained leaf: by the structure of the trees, or by paths if their containers differ.
+
+        `misfit` is the beginning of the error about parameters without a value.
+        """
+        tree = params.unflatten(range(len(params.leaves)))
+        try:
+            parts = self.treedef.flatten_up_to(tree)
+        except ValueError:
+            return _by_path(self, trained, misfit)
+        chosen = {i: value for value, part in zip(self.leaves, parts, strict=True) for i in flatten(part).leaves}
+        return {i: chosen[i] for i in trained}
 
     def __repr__(self) -> str:
         return repr(jax.tree.unflatten(self.treedef, self.leaves))
+
+
+class BoolTree(LeafTree):
+    """A tree of booleans."""
 
 
 class AnyOf(Record):
@@ -148,7 +165,7 @@ def _chosen(selector: Selector, params: Flat, trained: Trained, where: str) -> d
     if callable(selector) and takes_a_tree(selector):
         selector = _mask_of(selector, params, trained, where)
     if isinstance(selector, BoolTree):
-        return _broadcast(selector, params, trained, where)
+        return selector.of(params, trained, f"{where} must be a tree of booleans like the parameters")
     return {i: matches(selector, path, array) for i, (path, array) in trained.items()}
 
 
@@ -195,38 +212,26 @@ def _mask_of(function: Callable[..., object], params: Flat, trained: Trained, wh
     return mask
 
 
-def _broadcast(selector: BoolTree, params: Flat, trained: Trained, where: str) -> dict[int, bool]:
-    """The boolean of each trained leaf: by the structure of the trees, or by paths if their containers differ."""
-    tree = params.unflatten(range(len(params.leaves)))
-    try:
-        parts = selector.treedef.flatten_up_to(tree)
-    except ValueError:
-        return _by_path(selector, trained, where)
-    chosen = {i: value for value, part in zip(selector.leaves, parts, strict=True) for i in flatten(part).leaves}
-    return {i: chosen[i] for i in trained}
-
-
-def _by_path(selector: BoolTree, trained: Trained, where: str) -> dict[int, bool]:
-    booleans = dict(zip(paths(selector.treedef), selector.leaves, strict=True))
-    chosen: dict[int, bool] = {}
+def _by_path(tree: LeafTree, trained: Trained, misfit: str) -> dict[int, Any]:
+    values = dict(zip(paths(tree.treedef), tree.leaves, strict=True))
+    chosen: dict[int, Any] = {}
     missing: list[str] = []
     for i, (path, _) in trained.items():
         # The path itself, or one of its parents.
         ends = [len(path), *(k for k, letter in enumerate(path) if letter == "/"), 0]
-        covering = next((path[:end] for end in ends if path[:end] in booleans), None)
+        covering = next((path[:end] for end in ends if path[:end] in values), None)
         if covering is None:
             missing.append(path)
         else:
-            chosen[i] = booleans[covering]
+            chosen[i] = values[covering]
     if missing:
-        difference = _difference(booleans, missing, trained)
-        raise ValueError(f"{where} must be a tree of booleans like the parameters: {difference}")
+        raise ValueError(f"{misfit}: {_difference(values, missing, trained)}")
     return chosen
 
 
-def _difference(booleans: Mapping[str, bool], missing: list[str], trained: Trained) -> str:
+def _difference(values: Mapping[str, object], missing: list[str], trained: Trained) -> str:
     children = [f"{path}/" for path, _ in trained.values()]
-    surplus = [path for path in booleans if not any(child.startswith(f"{path}/") for child in children)]
+    surplus = [path for path in values if not any(child.startswith(f"{path}/") for child in children)]
     more = f", but has one for {', '.join(surplus[:3])}" if surplus else ""
     return f"it has none for {', '.join(missing[:3])}{more}"
 

@@ -1,18 +1,13 @@
 """The exponential moving average of the parameters."""
 
 from dataclasses import KW_ONLY
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx._tools import Fraction, Interval
+from gradtx._tools import Count, CountFromZero, Fraction
 from gradtx.core import At, Role, Rule, Slot, Slots, Updated, as_transformation
-
-Steps: TypeAlias = Annotated[int, Interval(0, 2**31, hyper=False, whole=True)]
-"""A number of steps, a whole number ≥ 0."""
-Every: TypeAlias = Annotated[int, Interval(1, 2**31, hyper=False, whole=True)]
-"""A number of steps, a whole number ≥ 1."""
 
 
 class EmaParams(Rule):
@@ -51,8 +46,8 @@ class EmaParams(Rule):
     _: KW_ONLY
     warmup: bool = False
     debias: bool = False
-    start: Steps = 0
-    every: Every = 1
+    start: CountFromZero = 0
+    every: Count = 1
 
     slots = {
         "average": Slot(Role.AVERAGE, fill="param"),

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gradtx._tools import LearningRate, Tree, checked, map_trained
-from gradtx.averaging._ema_params import Every
+from gradtx._tools import Count, LearningRate, Tree, checked, map_trained
 from gradtx.core import Part, Role, Slot, Transformation, TreeAt, TreeStage, as_transformation
 from gradtx.techniques import sgd
 
@@ -45,7 +44,7 @@ class OuterStep(TreeStage):
 
     inner: Part
     outer: Part
-    every: Every
+    every: Count
     _: KW_ONLY
     axis_name: str | None = None
 
@@ -83,7 +82,7 @@ outer_step = as_transformation(OuterStep)
 
 @checked
 def lookahead(
-    fast_optimizer: optax.GradientTransformation, sync_period: Every, slow_step_size: LearningRate = 0.5
+    fast_optimizer: optax.GradientTransformation, sync_period: Count, slow_step_size: LearningRate = 0.5
 ) -> Transformation:
     """Lookahead goes a part of the way back after every few steps.
 

@@ -5,7 +5,8 @@ from dataclasses import KW_ONLY
 import jax
 import jax.numpy as jnp
 
-from gradtx.averaging._ema_params import Every, Steps, blended
+from gradtx._tools import Count, CountFromZero
+from gradtx.averaging._ema_params import blended
 from gradtx.core import At, Role, Rule, Slot, Slots, Updated, as_transformation
 
 
@@ -36,9 +37,9 @@ class SwaParams(Rule):
     (Array([1.], dtype=float32), Array([2.], dtype=float32))
     """
 
-    start: Steps
+    start: CountFromZero
     _: KW_ONLY
-    every: Every = 1
+    every: Count = 1
 
     slots = {"average": Slot(Role.AVERAGE, fill="param"), "averaged": Slot(Role.SCALAR)}
     needs = frozenset({"param"})

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 
-from gradtx._tools import Extra, PerGroup, Stateful, Tree, is_real_scalar, summary
+from gradtx._tools import Extra, Stateful, Tree, grouped, is_real_scalar, summary
 from gradtx.core._rule import Role, Rule, Scope, Technique
 from gradtx.core._state import State
 
@@ -56,7 +56,7 @@ def check_order(techniques: Mapping[str, Technique]) -> None:
 def check_per_group(techniques: Mapping[str, Technique]) -> None:
     """Refuses a value for each group where a stage computes one number for all parameters."""
     for name, technique in techniques.items():
-        fields = [field for field, value in vars(technique).items() if isinstance(value, PerGroup)]
+        fields = list(grouped(technique))
         if not fields:
             continue
         reason = None

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import Extra, Flat, PerGroup, Tree, check_params, dtype_of, flatten, is_trainable, stateful
+from gradtx._tools import Extra, Flat, Tree, check_params, dtype_of, flatten, grouped, is_trainable, stateful
 from gradtx.core._check import accepted, check_call, check_order, check_per_group
 from gradtx.core._evaluate import evaluated
 from gradtx.core._leaf import Finish
@@ -99,8 +99,7 @@ class Lift:
         for name, stage in self.stages.items():
             visible = stage.masked(flat, seen.get(name))
             if isinstance(rule := stage.technique, Rule):
-                per_group = {field: x for field, x in vars(rule).items() if isinstance(x, PerGroup)}
-                groups_of(prefix + name, rule, per_group, visible, check=True)
+                groups_of(prefix + name, rule, grouped(rule), visible, check=True)
             for part, inner in stage.technique.parts().items():
                 inner._lift.check(visible, f"{prefix}{name}.{part}.")
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gradtx._tools import Number, PerGroup, checked, hyperparameters, is_real_scalar
+from gradtx._tools import Number, by_label, checked, hyperparameters, is_real_scalar
 from gradtx.core import ScheduleLike, chain
 from gradtx.inspection._axes import Axes, Figure, Line2D, OptionalAxes, add_legend, new_axes, short
 from gradtx.inspection._styles import Style, styles
@@ -156,10 +156,7 @@ def _scheduled(tx: optax.GradientTransformation) -> Iterator[_Curve]:
 
 def _schedules_of(label: str, value: Any) -> list[tuple[str, ScheduleLike]]:
     """The schedules of a hyperparameter with their labels: none, one, or those of the groups of parameters."""
-    labelled: dict[str, Any] = {label: value}
-    if isinstance(value, PerGroup):
-        labelled = {f"{label}.{group}": one for group, one in value.labelled().items()}
-    return [pair for pair in labelled.items() if callable(pair[1])]
+    return [pair for pair in by_label(label, value).items() if callable(pair[1])]
 
 
 def _paired(

@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jax.tree_util import KeyPath, keystr
 from jax.typing import ArrayLike
 
-from gradtx._tools import Interval, PerGroup, hyperparameters, kept, summary
+from gradtx._tools import Interval, by_label, hyperparameters, kept, summary
 from gradtx.core import State, Transformation, from_state, varying
 
 T = TypeVar("T")
@@ -21,8 +21,8 @@ def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
     """Returns the value of every hyperparameter at the next step, by the name "stage.field".
 
     The hyperparameters of a transformation that a stage holds are named "stage.part.stage.field", and the value of a
-    group of parameters "stage.field.selector"; see `per_group`. A hyperparameter that
-    follows a metric is reported as it stands now, before the next metric is observed.
+    group of parameters "stage.field.selector"; see `per_group`. A hyperparameter that follows a metric is reported as
+    it stands now, before the next metric is observed.
 
     Args:
         tx: A transformation of gradtx.
@@ -38,10 +38,8 @@ def hyperparams(tx: Transformation, state: State) -> dict[str, Any]:
     for name, stage in tx.stages.items():
         fields = {field: getattr(stage, field) for field in hyperparameters(type(stage))} | varying(name, stage, state)
         for field, value in fields.items():
-            if isinstance(value, PerGroup):
-                values |= {f"{name}.{field}.{label}": one for label, one in value.labelled().items()}
-            elif value is not None:
-                values[f"{name}.{field}"] = value
+            if value is not None:
+                values |= by_label(f"{name}.{field}", value)
         for part, inner in stage.parts().items():
             fields = hyperparams(inner, from_state(state, "stages", name)[part])
             values |= {f"{name}.{part}.{key}": value for key, value in fields.items()}

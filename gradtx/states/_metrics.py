@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import PerGroup, hyperparameters
+from gradtx._tools import by_label, hyperparameters
 from gradtx.core import State, Transformation, from_state, varying
 from gradtx.states._hyperparams import check_ours
 
@@ -49,16 +49,11 @@ def _found(tx: Transformation, state: State, stages: tuple[str, ...]) -> dict[tu
         now = varying(name, technique, state)
         fields = {field: getattr(technique, field) for field in hyperparameters(type(technique)) if "rate" in field}
         for field, value in (fields | now).items():
-            values |= {(*here, end): jnp.asarray(x) for end, x in _numbers(field, value).items()}
+            if value is not None:
+                values |= {(*here, end): jnp.asarray(x) for end, x in by_label(field, value).items()}
         for part, inner in technique.parts().items():
             values |= _found(inner, from_state(state, "stages", name)[part], (*here, part))
     return values
-
-
-def _numbers(field: str, value: Any) -> Mapping[str, Any]:
-    if isinstance(value, PerGroup):
-        return {f"{field}.{label}": one for label, one in value.labelled().items()}
-    return {} if value is None else {field: value}
 
 
 def _scalars(slot: str, tree: Any) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import Interval, Tree, flatten, is_trainable, map_trained, times
+from gradtx._tools import Count, Tree, flatten, is_trainable, kind_of, map_trained, times
 from gradtx.core import Part, Role, Slot, TreeAt, TreeStage, as_transformation
 
 Reduce: TypeAlias = Literal["mean", "sum"]
@@ -22,11 +22,7 @@ class Window:
     def check(self, where: str, value: Any) -> Any:
         if callable(value):
             return value
-        return Interval(1, 2**31, hyper=False, whole=True).check(where, value)
-
-
-Every: TypeAlias = Annotated[int, Interval(1, 2**31, hyper=False, whole=True)]
-"""A number of micro-batches, a whole number ≥ 1."""
+        return kind_of(Count).check(where, value)
 
 
 class Accumulate(TreeStage):

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import Tree, checked, summary, times, widen
-from gradtx.wrappers._accumulate import Every, Reduce, divided
+from gradtx._tools import Count, Tree, checked, summary, times, widen
+from gradtx.wrappers._accumulate import Reduce, divided
 
 G = TypeVar("G")
 
@@ -17,7 +17,7 @@ G = TypeVar("G")
 def accumulated_gradients(
     value_and_grad: Callable[..., tuple[Any, G]],
     batch: Tree,
-    every: Every,
+    every: Count,
     *,
     reduce: Reduce = "mean",
     weight: Callable[[Any], Any] | None = None,

@@ -8,14 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._tools import Interval, Record, Tree, flatten, is_trainable, map_trained
+from gradtx._tools import Count, CountFromZero, Interval, Record, Tree, flatten, is_trainable, map_trained
 from gradtx.conditioning import scaled_norm
 from gradtx.core import Part, Role, Slot, TreeAt, TreeStage, as_transformation
 
 Of: TypeAlias = Literal["norm", "value", "both"]
 """What is watched: the norm of the gradients, the extra argument `value`, or both."""
-Count: TypeAlias = Annotated[int, Interval(1, 2**31, hyper=False, whole=True)]
-"""A whole number ≥ 1."""
 Positive: TypeAlias = Annotated[float, Interval(0.0, above=True, hyper=False)]
 """A finite number > 0."""
 
@@ -96,7 +94,7 @@ class SkipNonfinite(TreeStage):
 
     inner: Part
     _: KW_ONLY
-    max_consecutive: Annotated[int, Interval(0, 2**31, hyper=False, whole=True)] | None = None
+    max_consecutive: CountFromZero | None = None
     spike: rolling | None = None
 
     applies = True

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from flax.core import FrozenDict
 
 import gradtx as gx
 from tests.helpers import assert_close, relaxed
@@ -21,12 +22,12 @@ LABELS = [
     by_ndim,
     SELECTORS,
     TREE,
+    FrozenDict(TREE),
     lambda params: jax.tree.map_with_path(lambda p, _: "matrix" if "kernel" in str(p) else "sparse", params),
-    {"embed": "sparse", "dense": {"kernel": "matrix", "bias": "sparse"}},
 ]
 
 
-@pytest.mark.parametrize("labels", LABELS, ids=["function", "selectors", "tree", "function of the tree", "prefix"])
+@pytest.mark.parametrize("labels", LABELS, ids=["function", "selectors", "tree", "frozen tree", "function of the tree"])
 def test_equals_optax(labels):
     ours = gx.partition({"matrix": gx.chain(gx.clip_by_global_norm(0.1), gx.adam(0.1)), "sparse": gx.sgd(0.5)}, labels)
     theirs = optax.partition(
