@@ -453,25 +453,12 @@ CASES = [
         static=("start", "every"),
     ),
     Case(gx.swa_params, {"start": 3, "every": 2}, unchanged, None, None, static=("start", "every")),
-    Case(
-        gx.outer_step,
-        {"inner": gx.sgd(0.001, momentum=0.8), "outer": gx.sgd(0.5), "every": 3},
-        outer_step,
-        None,
-        None,
-        optimizer=True,
-        overwrites=True,
-        stored=3,
-    ),
-    Case(
-        gx.lookahead,
-        {"fast_optimizer": gx.sgd(0.001, momentum=0.8), "sync_period": 3},
-        lookahead,
-        None,
-        None,
-        optimizer=True,
-        overwrites=True,
-        stored=3,
+    *(
+        Case(make, arguments, reference, None, None, optimizer=True, overwrites=True, stored=3)
+        for make, arguments, reference in (
+            (gx.outer_step, {"inner": gx.sgd(0.001, momentum=0.8), "outer": gx.sgd(0.5), "every": 3}, outer_step),
+            (gx.lookahead, {"fast_optimizer": gx.sgd(0.001, momentum=0.8), "sync_period": 3}, lookahead),
+        )
     ),
     Case(
         gx.scale_by_learning_rate,

@@ -100,6 +100,18 @@ def trajectory(tx, params, grads, update=None, **extra):
     return updates, params, state
 
 
+def trained(tx, params, grads, **extra):
+    """Apply the gradients of every step. Return the last parameters and the last state.
+
+    `extra` has a sequence for each extra argument, with a value for each step.
+    """
+    step = jax.jit(lambda g, s, p, extra: gx.apply_gradients(tx, g, s, p, **extra))
+    state = tx.init(params)
+    for i, g in enumerate(grads):
+        params, state = step(g, state, params, {name: values[i] for name, values in extra.items()})
+    return params, state
+
+
 def optax_trajectory(tx, params, grads):
     """Run every step as `trajectory` does, but with optax's promotion and `optax.apply_updates`."""
     with relaxed():

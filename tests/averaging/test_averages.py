@@ -195,7 +195,7 @@ def test_targets_equal_optax():
         (lambda: gx.lookahead(SGD, 0), "lookahead: sync_period must be"),
         (lambda: gx.outer_step(SGD, SGD, 0), "outer_step: every must be"),
         (
-            lambda: SGD and gx.ema_params(0.9).update(jnp.ones(1), gx.ema_params(0.9).init(jnp.ones(1))),
+            lambda: gx.ema_params(0.9).update(jnp.ones(1), gx.ema_params(0.9).init(jnp.ones(1))),
             "needs the param",
         ),
     ],

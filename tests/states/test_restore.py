@@ -118,7 +118,7 @@ def test_dtypes_and_frameworks():
     model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
     params = nnx.state(model, nnx.Param)
     _, state = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
-    restored = gx.restore(tx, nnx.to_pure_dict(state) if hasattr(state, "flat_state") else state, params)
+    restored = gx.restore(tx, state, params)
     chex.assert_trees_all_equal(jax.tree.leaves(restored.state), jax.tree.leaves(state))
     half = jax.tree.map(lambda x: x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x, state)
     again = gx.restore(tx, half, params).state

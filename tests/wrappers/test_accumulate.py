@@ -12,17 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx as gx
-from tests.helpers import AS_USERS, assert_close, gradients, relaxed, tree, trials
+from tests.helpers import AS_USERS, assert_close, gradients, relaxed, trained, tree, trials
 
 INNER = gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(gx.schedules.linear(0.1, 0.01, 5), weight_decay=0.1))
-
-
-def run(tx, params, grads, **extra):
-    step = jax.jit(lambda g, s, p, extra: gx.apply_gradients(tx, g, s, p, **extra))
-    state = tx.init(params)
-    for i, g in enumerate(grads):
-        params, state = step(g, state, params, {name: values[i] for name, values in extra.items()})
-    return params, state
 
 
 def mean(trees):
@@ -33,8 +25,8 @@ def mean(trees):
 @pytest.mark.parametrize("every", [1, 3])
 def test_equals_one_step_with_the_mean(dtype, every):
     params, grads = tree(1, dtype), gradients(6, dtype)
-    found, state = run(gx.accumulate(INNER, every), params, grads)
-    expected, inner = run(INNER, params, [mean(grads[i : i + every]) for i in range(0, 6, every)])
+    found, state = trained(gx.accumulate(INNER, every), params, grads)
+    expected, inner = trained(INNER, params, [mean(grads[i : i + every]) for i in range(0, 6, every)])
     assert_close(found, expected, rtol=1e-6)
     assert_close(state.stages["accumulate"]["inner"], inner, rtol=1e-5)
     assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(state.stages["accumulate"]["sum"]))
@@ -66,16 +58,16 @@ def test_unequal_micro_batches_equal_the_large_batch(sizes, seed):
         return jax.grad(lambda w: jnp.mean(jnp.tanh(jnp.asarray(x) @ w)))(w)
 
     tx = gx.accumulate(gx.sgd(1.0), len(sizes), weights=True)
-    found, _ = run(tx, w, [grad(x) for x in parts], weight=[jnp.float32(n) for n in sizes])
+    found, _ = trained(tx, w, [grad(x) for x in parts], weight=[jnp.float32(n) for n in sizes])
     np.testing.assert_allclose(found, w - grad(np.concatenate(parts)), rtol=1e-6, atol=1e-6)
 
 
 def test_the_sum_and_zero_weights():
     ones = jnp.ones(2)
-    found, _ = run(gx.accumulate(gx.sgd(1.0), 3, reduce="sum"), ones, [ones] * 3)
+    found, _ = trained(gx.accumulate(gx.sgd(1.0), 3, reduce="sum"), ones, [ones] * 3)
     assert_close(found, -2 * ones)
     tx = gx.accumulate(gx.sgd(1.0), 2, weights=True)
-    found, state = run(tx, ones, [ones] * 2, weight=[jnp.float32(0)] * 2)
+    found, state = trained(tx, ones, [ones] * 2, weight=[jnp.float32(0)] * 2)
     assert_close(found, ones)
     assert int(state.stages["accumulate"]["inner"].step) == 1
 
@@ -144,7 +136,7 @@ def test_scans_and_vmaps():
         return (params, state), params
 
     (last, _), _ = jax.jit(lambda: jax.lax.scan(step, (ones, tx.init(ones)), grads))()
-    assert_close(last, run(tx, ones, list(grads))[0])
+    assert_close(last, trained(tx, ones, list(grads))[0])
     many = jax.vmap(lambda p: jax.lax.scan(step, (p, tx.init(p)), grads)[0][0])(jnp.stack([ones, 2 * ones]))
     assert_close(many[0], last, rtol=1e-5)
 
@@ -159,7 +151,7 @@ def test_a_waiting_step_copies_nothing():
 
 def test_parameters_without_gradients_and_derivatives():
     tx, params = gx.accumulate(gx.sgd(1.0), 2), {"a": jnp.ones(2), "b": jnp.ones(2)}
-    found, _ = run(tx, params, [{"a": jnp.ones(2), "b": None}] * 2)
+    found, _ = trained(tx, params, [{"a": jnp.ones(2), "b": None}] * 2)
     assert_close(found, {"a": jnp.zeros(2), "b": jnp.ones(2)})
 
     def moved(rate):
